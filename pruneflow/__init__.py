@@ -1,0 +1,43 @@
+"""Declarative pruning recipes for PyTorch Lightning.
+
+Names are imported when they are first used, so that ``import pruneflow`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pruneflow.callback import RecipeCallback
+    from pruneflow.checkpoint import ExactCheckpoint
+    from pruneflow.engine import Engine
+    from pruneflow.errors import PruneFlowError
+    from pruneflow.recipe.compiler import compile_plan
+    from pruneflow.recipe.compose import load_recipe
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Engine": "pruneflow.engine",
+    "ExactCheckpoint": "pruneflow.checkpoint",
+    "PruneFlowError": "pruneflow.errors",
+    "RecipeCallback": "pruneflow.callback",
+    "compile_plan": "pruneflow.recipe.compiler",
+    "load_recipe": "pruneflow.recipe.compose",
+}
+
+__all__ = [
+    "Engine",
+    "ExactCheckpoint",
+    "PruneFlowError",
+    "RecipeCallback",
+    "compile_plan",
+    "load_recipe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'pruneflow' has no attribute '{name}'")

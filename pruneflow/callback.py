@@ -1,0 +1,245 @@
+"""``RecipeCallback``: a thin translator between Lightning's hooks and the engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_warn
+from torch.optim import Optimizer
+
+from pruneflow.engine import Engine
+from pruneflow.errors import PlanError, Problem, ResumeError
+from pruneflow.modifiers.base import Event
+from pruneflow.pruning.scope import find_layers
+from pruneflow.recipe.compiler import compile_plan
+from pruneflow.recipe.compose import load_recipe
+from pruneflow.recipe.declaration import Recipe
+from pruneflow.recipe.plan import Plan
+from pruneflow.state import PruneState
+from pruneflow.timeline import Horizon
+
+
+class RecipeCallback(Callback):
+    """Interprets a recipe while a Lightning ``Trainer`` fits a module.
+
+    It works in any project: keys of ``state_dict`` do not change, its own state rides in the
+    checkpoint, and the module's optimizers and schedulers stay the module's.
+
+    Args:
+        recipe: A recipe's name, its file, or a ``Recipe``.
+        sparsity: Replaces the recipe's own default.
+        overrides: Changes as on the command line: ``["modifiers.prune.schedule=linear"]``.
+        steps_per_epoch: Optimizer updates in an epoch, for loaders of unknown length and for
+            manual optimization that does not update in every batch.
+        seed: Seeds whatever is random in the recipe.
+
+    Raises:
+        RecipeError: The recipe cannot be read; at once, with file and line.
+        PlanError: It does not fit the module or the trainer; when ``fit`` starts.
+    """
+
+    def __init__(
+        self,
+        recipe: str | Path | Recipe,
+        sparsity: float | None = None,
+        overrides: Sequence[str] = (),
+        *,
+        steps_per_epoch: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(recipe, Recipe):
+            recipe = load_recipe(recipe, sparsity, overrides)
+        elif sparsity is not None or overrides:
+            raise ValueError("a Recipe is complete: sparsity and overrides need its name or file")
+        self.recipe = recipe
+        self.steps_per_epoch = steps_per_epoch
+        self.seed = seed
+        self.plan: Plan | None = None
+        self.engine: Engine | None = None
+        self._restored: PruneState | None = None
+        self._before = (0, 0)
+
+    @property
+    def state_key(self) -> str:
+        """Independent of where the class lives, so that checkpoints outlast moves."""
+        return "pruneflow.recipe"
+
+    @property
+    def clock(self) -> int:
+        """Optimizer updates done."""
+        return 0 if self.engine is None else max(self.engine.state.clock, 0)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the recipe has come to its end."""
+        return self.plan is not None and self.clock >= self.plan.total
+
+    def state_dict(self) -> dict[str, Any]:
+        """See base class."""
+        return {} if self.engine is None else self.engine.state.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See base class."""
+        self._restored = PruneState.from_state_dict(state_dict) if state_dict else None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compile the recipe for this module and this trainer."""
+        horizon = horizon_of(trainer, self.steps_per_epoch)
+        self.plan = compile_plan(self.recipe, find_layers(pl_module), horizon)
+        self._refuse_early_stopping(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bind the engine; optimizers exist, and every rank holds the same weights."""
+        assert self.plan is not None
+        state, self._restored = self._restored, None
+        if state is not None:
+            self._require_same_past(state)
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+        self.engine = Engine(self.plan, pl_module, (), schedulers, self.seed, state)
+        self._attach(trainer, pl_module)
+        if state is None:
+            self._advance(trainer, pl_module, 0)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember what was, to see afterwards whether the batch ended in an update."""
+        assert self.engine is not None
+        self.engine.network.settle()
+        self._before = (trainer.global_step, self.engine.updates)
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Mask gradients before they are clipped; guard optimizers that were built anew."""
+        assert self.engine is not None
+        if not self.engine.is_attached(optimizer):
+            self._attach(trainer, pl_module)
+        self.engine.mask_gradients()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Fire what is due, before validation and checkpoints see the weights."""
+        assert self.engine is not None and self.plan is not None
+        global_step, updates = self._before
+        if trainer.global_step > global_step or self.engine.updates > updates:
+            self._advance(trainer, pl_module, self.clock + 1)
+            pl_module.log("recipe/sparsity", self.engine.sparsity, prog_bar=True)
+            pl_module.log("recipe/lr", self.engine.rate)
+            if self.is_complete and trainer.max_steps == -1 and trainer.max_epochs == -1:
+                trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say so where the run ended before the recipe did."""
+        assert self.engine is not None and self.plan is not None
+        if not self.is_complete:
+            rank_zero_warn(
+                f"training ended at step {self.clock}, but recipe '{self.recipe.name}' "
+                f"runs until step {self.plan.total}: its result is incomplete"
+            )
+        self.engine.detach()
+
+    def fire_due(self, trainer: Trainer, pl_module: LightningModule, step: int) -> list[Event]:
+        """Fire everything due up to ``step``; a place for subclasses to look before and after."""
+        assert self.engine is not None
+        return self.engine.advance(step)
+
+    def _advance(self, trainer: Trainer, pl_module: LightningModule, step: int) -> None:
+        assert self.engine is not None
+        callbacks: list[Any] = list(trainer.callbacks)  # type: ignore[attr-defined]
+        averages = [getattr(callback, "_average_model", None) for callback in callbacks]
+        self.engine.network.averages = [a for a in averages if a is not None]
+        events = self.fire_due(trainer, pl_module, step)
+        if any(event.action in ("prune", "rewind") for event in events):
+            for callback in callbacks:
+                _forget_ranking(callback)
+        if any(event.quota is not None for event in events):
+            sparsity = self.engine.layer_sparsity
+            for logger in trainer.loggers:
+                logger.log_metrics(
+                    {f"recipe/sparsity/{name}": s for name, s in sparsity.items()},
+                    step=trainer.global_step,
+                )
+
+    def _attach(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Guard the trainer's optimizers.
+
+        Lightning computes gradients inside an automatic ``optimizer.step``; they are masked in
+        ``on_before_optimizer_step`` there, and as the step begins elsewhere.
+        """
+        assert self.engine is not None
+        self.engine.replace_optimizers(trainer.optimizers)
+        for optimizer in trainer.optimizers:
+            self.engine.attach(optimizer, mask_gradients=not pl_module.automatic_optimization)
+
+    def _require_same_past(self, state: PruneState) -> None:
+        assert self.plan is not None
+        planned = [
+            (e.step, e.modifier, e.action) for e in self.plan.events_between(-1, state.clock)
+        ]
+        happened = [(j["step"], j["modifier"], j["event"]) for j in state.journal]
+        if planned != happened:
+            differ = next(
+                (pair for pair in zip(planned, happened, strict=False) if pair[0] != pair[1]),
+                (planned[-1:], happened[-1:]),
+            )
+            raise ResumeError(
+                f"the checkpoint (step {state.clock}) comes from another recipe or another length: "
+                f"this one says {differ[0]}, the checkpoint's journal {differ[1]}"
+            )
+
+    def _refuse_early_stopping(self, trainer: Trainer) -> None:
+        assert self.plan is not None
+        rewinds = any(event.action == "rewind" for event in self.plan.events)
+        names = {cls.__name__ for cb in trainer.callbacks for cls in type(cb).__mro__}  # type: ignore[attr-defined]
+        if rewinds and "EarlyStopping" in names:
+            raise PlanError(
+                Problem(
+                    "",
+                    f"recipe '{self.recipe.name}' rewinds, which early stopping "
+                    "takes for a loss of accuracy: remove EarlyStopping",
+                )
+            )
+
+
+def horizon_of(trainer: Trainer, steps_per_epoch: int | None = None) -> Horizon:
+    """The trainer's clock: updates in an epoch, and in the whole run unless it has no end.
+
+    Raises:
+        PlanError: The length of an epoch is unknown.
+    """
+    trainer.fit_loop.setup_data()
+    batches = trainer.num_training_batches
+    if steps_per_epoch is None:
+        if not math.isfinite(batches):
+            raise PlanError(
+                Problem(
+                    "",
+                    "the training loader has no length: pass "
+                    "RecipeCallback(..., steps_per_epoch=N)",
+                )
+            )
+        steps_per_epoch = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
+    limits = []
+    if trainer.max_steps != -1:
+        limits.append(trainer.max_steps)
+    if trainer.max_epochs not in (None, -1):
+        assert trainer.max_epochs is not None
+        limits.append(trainer.max_epochs * steps_per_epoch)
+    return Horizon(steps_per_epoch, min(limits) if limits else None)
+
+
+def _forget_ranking(callback: Any) -> None:
+    """Make a ``best`` checkpoint compete among networks of one mask only."""
+    if getattr(callback, "monitor", None) is not None and hasattr(callback, "best_k_models"):
+        worst = math.inf if callback.mode == "min" else -math.inf
+        callback.best_k_models = {}
+        callback.best_model_path = callback.kth_best_model_path = ""
+        callback.best_model_score = callback.current_score = None
+        callback.kth_value = torch.tensor(worst)

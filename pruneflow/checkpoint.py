@@ -1,0 +1,138 @@
+"""``ExactCheckpoint``: checkpoints from which a run ends bit-identical, in files that are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+
+from pruneflow import exact_resume
+from pruneflow.callback import RecipeCallback
+from pruneflow.errors import ResumeError
+from pruneflow.runfolder import publish, sweep_temporaries, temporary
+
+
+class ExactCheckpoint(Checkpoint):
+    """Saves where a resume can be exact: between batches, and at the ends of epochs.
+
+    A step at which Lightning validates, or an epoch's last, cannot be continued exactly; the
+    save moves to the next step that can. Where the loader cannot tell its position, only ends
+    of epochs are saved; where nothing could be exact, nothing is saved. It says which.
+
+    Args:
+        folder: Where ``step########.ckpt`` files go.
+        every_n_steps: Optimizer updates between saves inside an epoch; 0 saves at its end only.
+        keep: How many of the newest files stay.
+    """
+
+    def __init__(self, folder: str | Path, every_n_steps: int = 0, keep: int = 2) -> None:
+        self.folder = Path(folder)
+        self.every_n_steps = every_n_steps
+        self.keep = keep
+        self._restored: dict[str, Any] | None = None
+        self._unmerged: dict[str, Any] | None = None
+        self._saved_at = -1
+        self._seen = 0
+        self._due = False
+        self._allowed = (False, False)
+        self._trainer: Trainer | None = None
+
+    @property
+    def state_key(self) -> str:
+        """Independent of where the class lives."""
+        return "pruneflow.exact_resume"
+
+    def state_dict(self) -> dict[str, Any]:
+        """See base class."""
+        if self._trainer is None:
+            return {}
+        return exact_resume.capture(self._trainer, self._trainer.lightning_module)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See base class."""
+        self._restored = state_dict or None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find out what can be exact here, and restore what a checkpoint brought."""
+        self._trainer = trainer
+        self._saved_at = self._seen = _recipe(trainer).clock
+        mid_epoch, always = exact_resume.obstacles(trainer)
+        self._allowed = (not mid_epoch and not always, not always)
+        if always:
+            rank_zero_warn(f"no exact checkpoint can be written: {'; '.join(always)}")
+        elif mid_epoch and self.every_n_steps:
+            rank_zero_info(f"checkpoints at ends of epochs only: {'; '.join(mid_epoch)}")
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            sweep_temporaries(self.folder)
+        state, self._restored = self._restored, None
+        if state is not None:
+            if state["world_size"] != trainer.world_size:
+                raise ResumeError(
+                    f"the checkpoint was written by {state['world_size']} processes; "
+                    f"{trainer.world_size} cannot continue it exactly"
+                )
+            self._unmerged = state
+            exact_resume.restore(trainer, pl_module, state)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save, if it is time and the place allows it."""
+        if self._unmerged is not None:
+            exact_resume.merge_results(trainer, self._unmerged)
+            self._unmerged = None
+        clock = _recipe(trainer).clock
+        stepped, self._seen = clock != self._seen, clock
+        if not stepped or not self.every_n_steps:
+            return
+        self._due = self._due or clock % self.every_n_steps == 0
+        last = exact_resume.is_last_batch(trainer)
+        if (
+            self._due
+            and self._allowed[0]
+            and not last
+            and not exact_resume.validation_follows(trainer, batch_idx)
+        ):
+            self.save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the end of the epoch."""
+        if self._allowed[1]:
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write a checkpoint of this very moment, unless there is one."""
+        clock = _recipe(trainer).clock
+        if clock == self._saved_at:
+            return
+        path = self.folder / f"step{clock:08d}.ckpt"
+        part = temporary(path)
+        trainer.save_checkpoint(part)
+        self._saved_at, self._due = clock, False
+        if trainer.is_global_zero:
+            publish(part, path)
+            for old in sorted(self.folder.glob("step*.ckpt"))[: -self.keep]:
+                old.unlink()
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint in a folder that can be read, or None."""
+    for path in sorted(folder.glob("step*.ckpt"), reverse=True):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception:  # noqa: S112  (torch names no common base for damaged files)
+            continue
+        return path
+    return None
+
+
+def _recipe(trainer: Trainer) -> RecipeCallback:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, RecipeCallback):
+            return callback
+    raise ResumeError("ExactCheckpoint counts a recipe's steps: add a RecipeCallback")

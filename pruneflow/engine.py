@@ -1,0 +1,189 @@
+"""The engine: fires a plan's events and keeps its laws, knowing nothing of any framework.
+
+A training loop drives it like this::
+
+    engine = Engine(plan, model, [optimizer], [scheduler])
+    engine.advance(0)
+    for step, batch in enumerate(batches, 1):
+        optimizer.zero_grad()
+        loss(model, batch).backward()
+        optimizer.step()
+        scheduler.step()
+        engine.advance(step)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from pruneflow.modifiers.base import Event, RateSpan
+from pruneflow.network import Network
+from pruneflow.pruning.masks import digest
+from pruneflow.recipe.plan import Plan
+from pruneflow.state import PruneState
+
+
+class Engine:
+    """Fires what is due, keeps pruned weights at zero, lends the learning rate.
+
+    Args:
+        plan: What happens when.
+        model: The network that the plan was compiled for.
+        optimizers: All of its optimizers; hooks are attached to them at once.
+        schedulers: All of its learning-rate schedulers.
+        seed: Seeds whatever is random in the recipe.
+        state: Continue from this state instead of starting anew.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        schedulers: Sequence[Any] = (),
+        seed: int = 0,
+        state: PruneState | None = None,
+    ) -> None:
+        self.plan = plan
+        self.state = PruneState() if state is None else state
+        self.network = Network(model, optimizers, schedulers, self.state, seed)
+        self.updates = 0
+        self._hooks: dict[int, list[RemovableHandle]] = {}
+        self._lent: dict[int, list[Any]] = {}
+        for optimizer in optimizers:
+            self.attach(optimizer)
+
+    def advance(self, step: int) -> list[Event]:
+        """Fire everything that is due up to ``step``, and return it.
+
+        Call it right after the update that makes ``step``, before anything looks at the
+        weights; and with 0 before training.
+        """
+        fired = []
+        for event in self.plan.events_between(self.state.clock, step):
+            self._move_to(event.step)
+            self.plan.recipe.modifiers[event.modifier].fire(event, self.network)
+            self.state.journal.append(self._entry(event))
+            fired.append(event)
+        self._move_to(step)
+        return fired
+
+    def attach(self, optimizer: Optimizer, mask_gradients: bool = True) -> None:
+        """Guard an optimizer; asking twice does no harm.
+
+        Args:
+            optimizer: A plain ``torch`` optimizer.
+            mask_gradients: Mask gradients as its step begins. Pass False where gradients come
+                later than that, and call ``mask_gradients`` once they are there.
+        """
+        for handle in self._hooks.pop(id(optimizer), ()):
+            handle.remove()
+
+        def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+            if mask_gradients:
+                self.network.mask_gradients()
+            self._lend_rate(optimizer)
+
+        def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+            self._return_rate(optimizer)
+            self.network.apply_masks(optimizer)
+            self.updates += 1
+
+        self._hooks[id(optimizer)] = [
+            optimizer.register_step_pre_hook(before),
+            optimizer.register_step_post_hook(after),
+        ]
+
+    def detach(self) -> None:
+        """Take every hook off again."""
+        for handles in self._hooks.values():
+            for handle in handles:
+                handle.remove()
+        self._hooks.clear()
+
+    def is_attached(self, optimizer: Optimizer) -> bool:
+        """Whether this optimizer is guarded."""
+        return id(optimizer) in self._hooks
+
+    def replace_optimizers(self, optimizers: Sequence[Optimizer]) -> None:
+        """Guard optimizers that were built anew during training."""
+        self.network.optimizers = list(optimizers)
+
+    def mask_gradients(self) -> None:
+        """Mask gradients now, e.g. before they are clipped."""
+        self.network.mask_gradients()
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros over all weights that the recipe prunes."""
+        return 1 - self.nonzeros / self.plan.size if self.plan.size else 0.0
+
+    @property
+    def nonzeros(self) -> int:
+        """Weights left, of those that the recipe prunes."""
+        return self.plan.size - sum(self.network.zeros.values())
+
+    @property
+    def layer_sparsity(self) -> dict[str, float]:
+        """Share of zeros in each layer that has a mask."""
+        sizes = {layer.name: layer.size for layer in self.plan.layers}
+        return {name: zeros / sizes[name] for name, zeros in self.network.zeros.items()}
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next update, in the first group of the first optimizer."""
+        if not self.network.optimizers:
+            return float("nan")
+        optimizer = self.network.optimizers[0]
+        span = self._span()
+        if span is None:
+            return float(optimizer.param_groups[0]["lr"])
+        return span.rate(self.state.rate_clock, self._own_rates(span, optimizer)[0])
+
+    def _move_to(self, step: int) -> None:
+        self.state.rate_clock += step - max(self.state.clock, 0)
+        self.state.clock = step
+
+    def _entry(self, event: Event) -> dict[str, Any]:
+        return {
+            "step": event.step,
+            "epoch": self.plan.horizon.epoch(event.step),
+            "modifier": event.modifier,
+            "event": event.action,
+            "sparsity": self.sparsity,
+            "nonzeros": self.nonzeros,
+            "lr": self.rate,
+            "mask_hash": digest(self.state.masks),
+        }
+
+    def _span(self) -> RateSpan | None:
+        return next((s for s in self.plan.rate_spans if s.covers(self.state.rate_clock)), None)
+
+    def _own_rates(self, span: RateSpan, optimizer: Optimizer) -> list[float]:
+        noted = self.state.own_rates.get(span.modifier)
+        if noted is None:  # another event of the step at which the span begins
+            return [float(group["lr"]) for group in optimizer.param_groups]
+        return noted[self.network.optimizers.index(optimizer)]
+
+    def _lend_rate(self, optimizer: Optimizer) -> None:
+        span = self._span()
+        if span is not None:
+            self._lent[id(optimizer)] = [group["lr"] for group in optimizer.param_groups]
+            for group, own in zip(
+                optimizer.param_groups, self._own_rates(span, optimizer), strict=True
+            ):
+                rate = span.rate(self.state.rate_clock, own)
+                lr = group["lr"]
+                group["lr"] = torch.full_like(lr, rate) if isinstance(lr, torch.Tensor) else rate
+
+    def _return_rate(self, optimizer: Optimizer) -> None:
+        for group, lr in zip(
+            optimizer.param_groups, self._lent.pop(id(optimizer), ()), strict=False
+        ):
+            group["lr"] = lr

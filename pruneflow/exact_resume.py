@@ -1,0 +1,175 @@
+"""What Lightning leaves out of a checkpoint and an exact resume needs.
+
+Random number generators, the position in the data, the accumulators of metrics, and the metric
+of schedulers that wait for one. Private names of Lightning are used here and nowhere else;
+``tests/test_exact_resume.py`` pins them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_warn
+from torchmetrics import Metric
+
+
+def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+    """The state of everything that Lightning forgets, as plain containers and tensors."""
+    state: dict[str, Any] = {
+        "rng": _rng(),
+        "loader": _loader_state(trainer),
+        "generators": [generator.get_state() for generator in _generators(trainer)],
+        "threads": torch.get_num_threads(),
+        "world_size": trainer.world_size,
+    }
+    if _mid_epoch(trainer):
+        state["results"] = {
+            key: [value.value.clone(), _count(value)]
+            for key, value in _results(trainer).items()
+            if value.is_tensor
+        }
+        state["metrics"] = {
+            name: [
+                {key: _copy(getattr(metric, key)) for key in metric._defaults},
+                metric._update_count,
+            ]
+            for name, metric in _metrics(module)
+        }
+    else:
+        state["plateau"] = [
+            float(trainer.callback_metrics[config.monitor])
+            if config.reduce_on_plateau and config.monitor in trainer.callback_metrics
+            else None
+            for config in trainer.lr_scheduler_configs
+        ]
+    return state
+
+
+def restore(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> None:
+    """Put ``capture``'s state back; call it in ``on_train_start``, as the last one."""
+    if state["threads"] != torch.get_num_threads():
+        rank_zero_warn(
+            f"the checkpoint was written with {state['threads']} threads, this process "
+            f"has {torch.get_num_threads()}: sums may differ in their last bits"
+        )
+    loop = trainer.fit_loop
+    loader: Any = trainer.train_dataloader
+    if state["loader"] is not None and hasattr(loader, "load_state_dict"):
+        loader.load_state_dict(state["loader"])
+    for generator, kept in zip(_generators(trainer), state["generators"], strict=True):
+        generator.set_state(kept)
+    metrics = dict(_metrics(module))
+    for name, (values, updates) in state.get("metrics", {}).items():
+        for key, value in values.items():
+            setattr(metrics[name], key, _copy(value))
+        metrics[name]._update_count = updates
+    for config, metric in zip(trainer.lr_scheduler_configs, state.get("plateau", ()), strict=False):
+        if metric is not None and config.interval == "epoch":
+            config.scheduler.step(metric)
+    _set_rng(state["rng"])
+    if not loop.restarting:  # at an epoch's start: draw its order now that the generators are back
+        iter(loop._data_fetcher)  # type: ignore[arg-type]
+
+
+def merge_results(trainer: Trainer, state: dict[str, Any]) -> None:
+    """After the first batch: add the epoch's logged sums so far, and end the restart."""
+    for key, (value, count) in state.get("results", {}).items():
+        result = _results(trainer)[key]
+        result.value = value.to(result.value) + result.value
+        if count is not None:
+            result.cumulated_batch_size = count.to(result.value) + result.cumulated_batch_size
+    if trainer.fit_loop.restarting:  # else Lightning skips this epoch's plateau step
+        trainer.fit_loop._restarting = False
+
+
+def is_last_batch(trainer: Trainer) -> bool:
+    """Whether the batch at hand is the last of its epoch."""
+    return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+
+
+def validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether Lightning validates right after this batch."""
+    every = trainer.val_check_batch
+    return bool(trainer.enable_validation and every and (batch_idx + 1) % every == 0)
+
+
+def obstacles(trainer: Trainer) -> tuple[list[str], list[str]]:
+    """Why a checkpoint could not be exact: in the middle of an epoch, and at all."""
+    loader: Any = trainer.train_dataloader
+    mid_epoch, always = [], []
+    if not hasattr(loader, "state_dict"):
+        mid_epoch.append("the training loader cannot tell its position (no 'state_dict')")
+    if getattr(loader, "num_workers", 0):
+        mid_epoch.append("worker processes read ahead")
+    if getattr(loader, "persistent_workers", False):
+        always.append("persistent workers keep random state of their own")
+    return mid_epoch, always
+
+
+def _rng() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    version, internal, cached = random.getstate()
+    state = {
+        "torch": torch.get_rng_state(),
+        "numpy": [
+            kind,
+            torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            position,
+            has_gauss,
+            gauss,
+        ],
+        "python": [version, list(internal), cached],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def _set_rng(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, internal, cached = state["python"]
+    random.setstate((version, tuple(internal), cached))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _loader_state(trainer: Trainer) -> Any:
+    loader: Any = trainer.train_dataloader
+    return loader.state_dict() if hasattr(loader, "state_dict") else None
+
+
+def _generators(trainer: Trainer) -> list[torch.Generator]:
+    """Private generators of the loader and its sampler."""
+    loader: Any = trainer.train_dataloader
+    owners = (loader, getattr(loader, "sampler", None))
+    found = [getattr(owner, "generator", None) for owner in owners]
+    unique = {id(g): g for g in found if isinstance(g, torch.Generator)}
+    return list(unique.values())
+
+
+def _mid_epoch(trainer: Trainer) -> bool:
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    return not progress.is_last_batch and progress.current.ready > 0
+
+
+def _results(trainer: Trainer) -> Any:
+    return trainer.fit_loop.epoch_loop._results
+
+
+def _metrics(module: LightningModule) -> Iterator[tuple[str, Metric]]:
+    return ((name, part) for name, part in module.named_modules() if isinstance(part, Metric))
+
+
+def _count(value: Any) -> torch.Tensor | None:
+    return value.cumulated_batch_size.clone() if hasattr(value, "cumulated_batch_size") else None
+
+
+def _copy(value: Any) -> Any:
+    return [part.clone() for part in value] if isinstance(value, list) else value.clone()

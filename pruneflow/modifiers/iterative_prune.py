@@ -1,0 +1,238 @@
+"""``iterative_prune``: rounds of prune, rewind and retrain; the lottery ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pruneflow.modifiers.base import (
+    Event,
+    FieldError,
+    RateRewind,
+    Site,
+    TargetedModifier,
+    modifier,
+)
+from pruneflow.modifiers.fields import (
+    FRACTION,
+    SPARSITY,
+    Choice,
+    Count,
+    Duration,
+    Instant,
+    PerLayer,
+    option,
+)
+from pruneflow.pruning.allocation import Quota, spread
+from pruneflow.pruning.criteria import CRITERIA
+from pruneflow.pruning.scope import Layer, per_pattern
+from pruneflow.timeline import Horizon, Moment, Time, exact, nearest, parse_time
+
+if TYPE_CHECKING:
+    from pruneflow.network import Network
+
+INIT = parse_time("0st")
+MAX_ROUNDS = 1000
+
+
+@modifier("iterative_prune")
+@dataclass(frozen=True, kw_only=True)
+class IterativePrune(TargetedModifier):
+    """Train, prune a fraction of what remains, rewind, and train again, round after round.
+
+    With ``rounds`` each round prunes ``round(fraction x remaining)`` weights of every layer.
+    With ``sparsity`` there are as many rounds as it takes, and the last one prunes just what is
+    left to prune. The run ends with a trained network: one more span of training follows the
+    last round.
+    """
+
+    paper = "Frankle & Carbin 2019, arXiv:1803.03635; Renda et al. 2020, arXiv:2003.02389"
+    example = {"rounds": 2, "every": "1ep", "rewind_to": "init"}
+    owns_masks = True
+
+    every: Time = option(Duration(), "training between two prunings")
+    rounds: int | None = option(Count(1), "number of prunings; or give 'sparsity'", None)
+    sparsity: float | None = option(
+        SPARSITY, "prune until this share of the targeted weights is zero; or give 'rounds'", None
+    )
+    fraction: float | dict[str, float] = option(
+        PerLayer(FRACTION), "share of the remaining weights that a round prunes", 0.2
+    )
+    start: Moment | None = option(
+        Instant(), "the first pruning; default: rewind_to + every, so all rounds train alike", None
+    )
+    rewind: str = option(
+        Choice(("weights+lr", "lr", "none")),
+        "what goes back after a pruning: weights, buffers, optimizer and schedule; "
+        "the schedule alone; or nothing",
+        "weights+lr",
+    )
+    rewind_to: Time = option(
+        Instant(label="init, or a time", words=(("init", INIT),)),
+        "the moment that rewinding goes back to",
+        INIT,
+    )
+    criterion: str = option(Choice(CRITERIA), "which weights go first", "magnitude")
+    allocation: str = option(
+        Choice(("per_layer", "global")),
+        "prune the fraction of each layer, or of all layers together",
+        "per_layer",
+    )
+    control: str | None = option(
+        Choice(("random_reinit", "random_mask")),
+        "a control experiment: the last round's masks with fresh weights, "
+        "or as many weights at random places",
+        None,
+    )
+
+    def check(self) -> Sequence[tuple[str, str]]:
+        """See base class."""
+        found = []
+        if (self.rounds is None) == (self.sparsity is None):
+            found.append(("", "give exactly one of 'rounds' and 'sparsity'"))
+        if not isinstance(self.rewind_to, Time):
+            found.append(("rewind_to", "needs 'init' or a time such as 1ep"))
+        elif self.rewind == "none" and self.rewind_to != INIT:
+            found.append(("rewind_to", "means nothing with 'rewind: none'"))
+        if isinstance(self.fraction, Mapping) and self.allocation == "global":
+            found.append(("fraction", "a fraction for each layer needs 'allocation: per_layer'"))
+        if self.control is not None and self.rewind != "weights+lr":
+            found.append(
+                ("control", "a control starts from rewound weights: it needs 'rewind: weights+lr'")
+            )
+        if self.control == "random_reinit" and self.rewind_to != INIT:
+            found.append(
+                (
+                    "rewind_to",
+                    "'control: random_reinit' draws initial weights anew: "
+                    "it needs 'rewind_to: init'",
+                )
+            )
+        return found
+
+    def span(self, site: Site) -> tuple[int, int]:
+        """See base class."""
+        steps = self._steps(site)
+        return steps[0], steps[-1]
+
+    def needed_steps(self, site: Site) -> int:
+        """See base class."""
+        return self.span(site)[1] + site.duration(self, "every")
+
+    def events(self, site: Site) -> Sequence[Event]:
+        """See base class."""
+        names = tuple(layer.name for layer in site.chosen(self))
+        events = []
+        if self.rewind != "none":
+            back_to = site.step(self, "rewind_to")
+            events.append(Event(back_to, self.name, "snapshot", label="keep for rewinding"))
+        quotas, steps = self._quotas(site), self._steps(site)
+        for number, (step, quota) in enumerate(zip(steps, quotas, strict=True), 1):
+            last = number == len(steps)
+            label = f"round {number} of {len(steps)}"
+            events.append(Event(step, self.name, "prune", names, quota, label, last))
+            if self.rewind != "none":
+                label = f"{self.rewind} to {self._origin}"
+                if last and self.control is not None:
+                    label += f", {self.control}"
+                events.append(Event(step, self.name, "rewind", names, None, label, last))
+        return events
+
+    def rate_rewinds(self, site: Site) -> Sequence[RateRewind]:
+        """See base class."""
+        if self.rewind == "none":
+            return ()
+        back_to = site.step(self, "rewind_to")
+        return [RateRewind(step, back_to) for step in self._steps(site)]
+
+    def rate_horizon(self, site: Site) -> Horizon | None:
+        """See base class."""
+        if self.rewind == "none":
+            return None
+        length = site.step(self, "rewind_to") + site.duration(self, "every")
+        return Horizon(site.horizon.steps_per_epoch, length)
+
+    def fire(self, event: Event, network: Network) -> None:
+        """See base class."""
+        if event.action == "snapshot":
+            network.take_snapshot(self.name, weights=self.rewind == "weights+lr")
+        elif event.action == "prune":
+            assert event.quota is not None
+            network.prune(event.layers, event.quota, self.criterion)
+            if event.last and self.control == "random_mask":
+                network.shuffle_masks(event.layers)
+        else:
+            network.rewind(self.name)
+            if event.last and self.control == "random_reinit":
+                network.redraw_weights()
+
+    @property
+    def _origin(self) -> str:
+        return "init" if self.rewind_to == INIT else str(self.rewind_to)
+
+    def _steps(self, site: Site) -> list[int]:
+        """The step of every pruning."""
+        every = site.duration(self, "every")
+        back_to = site.step(self, "rewind_to") if self.rewind != "none" else 0
+        start = back_to + every if self.start is None else site.step(self, "start")
+        if self.rewind != "none" and start <= back_to:
+            raise FieldError(
+                "start",
+                f"the first pruning (step {start}) has to come after the "
+                f"moment that rewinding goes back to (step {back_to})",
+            )
+        return [start + every * number for number in range(len(self._quotas(site)))]
+
+    def _quotas(self, site: Site) -> list[Quota]:
+        """The quota of every round."""
+        layers = site.chosen(self)
+        if self.allocation == "global":
+            whole = sum(layer.size for layer in layers)
+            caps = {layer.name: layer.size - 1 for layer in layers}
+            assert not isinstance(self.fraction, Mapping)
+            rounds = self._rounds({"": whole}, {"": self.fraction})
+            return [Quota(zeros[""], None, caps) for zeros in rounds]
+        shares = self._shares(layers)
+        return [
+            Quota.fixed(zeros)
+            for zeros in self._rounds({layer.name: layer.size for layer in layers}, shares)
+        ]
+
+    def _shares(self, layers: Sequence[Layer]) -> dict[str, float]:
+        if not isinstance(self.fraction, Mapping):
+            return {layer.name: self.fraction for layer in layers}
+        try:
+            return per_pattern(self.fraction, layers)
+        except ValueError as error:
+            raise FieldError("fraction", str(error)) from None
+
+    def _rounds(
+        self, sizes: Mapping[str, int], shares: Mapping[str, float]
+    ) -> list[dict[str, int]]:
+        """Zeros after every round, in each layer; a layer keeps one weight at least."""
+        zeros = dict.fromkeys(sizes, 0)
+        goal = None
+        if self.sparsity is not None:
+            goal = nearest(exact(self.sparsity) * sum(sizes.values()))
+        rounds: list[dict[str, int]] = []
+        while len(rounds) != self.rounds:
+            step = {
+                name: min(
+                    nearest(exact(shares[name]) * (size - zeros[name])), size - 1 - zeros[name]
+                )
+                for name, size in sizes.items()
+            }
+            if goal is not None and sum(zeros.values()) + sum(step.values()) >= goal:
+                step = spread(goal - sum(zeros.values()), step)
+                rounds.append({name: zeros[name] + step[name] for name in sizes})
+                return rounds
+            if goal is not None and (len(rounds) == MAX_ROUNDS or not any(step.values())):
+                raise FieldError(
+                    "sparsity",
+                    f"{self.sparsity:g} is not reached after "
+                    f"{len(rounds)} rounds of 'fraction: {self.fraction}'",
+                )
+            zeros = {name: zeros[name] + step[name] for name in sizes}
+            rounds.append(zeros)
+        return rounds

@@ -1,0 +1,166 @@
+"""``prune``: raise sparsity along a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pruneflow.modifiers.base import Event, FieldError, Site, TargetedModifier, modifier
+from pruneflow.modifiers.fields import (
+    SPARSITY,
+    Choice,
+    Count,
+    Duration,
+    Instant,
+    Number,
+    PerLayer,
+    TimeTable,
+    option,
+)
+from pruneflow.pruning.allocation import ALLOCATIONS, Guard, Quota, Sparsity
+from pruneflow.pruning.criteria import CRITERIA
+from pruneflow.pruning.scope import Layer
+from pruneflow.schedules import SHAPES, interpolate
+from pruneflow.timeline import Moment, Time, parse_time
+
+if TYPE_CHECKING:
+    from pruneflow.network import Network
+
+
+@modifier("prune")
+@dataclass(frozen=True, kw_only=True)
+class Prune(TargetedModifier):
+    """Raise sparsity along a schedule, by a criterion, spread over layers by an allocation.
+
+    Without ``end`` it happens once, at ``start``. With ``end`` it happens at ``start``, every
+    ``every`` and at ``end``, where the sparsity is exactly the final one.
+    """
+
+    paper = "Zhu & Gupta 2017, arXiv:1710.01878"
+    example = {"sparsity": 0.5, "start": "1ep", "end": "3ep", "every": "1ep"}
+    owns_masks = True
+
+    sparsity: float | dict[str, float] | None = option(
+        PerLayer(SPARSITY), "share of the targeted weights that is zero in the end", None
+    )
+    initial_sparsity: float = option(SPARSITY, "sparsity at 'start', where the ramp begins", 0.0)
+    start: Moment = option(Instant(), "the first event", parse_time("0st"))
+    end: Moment | None = option(Instant(), "the last event; left out: there is just one", None)
+    every: Time = option(Duration(), "time between events", parse_time("1ep"))
+    schedule: str | None = option(
+        Choice([*SHAPES, "multistep"]),
+        "the ramp's shape; default: cubic with an 'end', else constant",
+        None,
+    )
+    power: float = option(Number(0, above=True), "exponent of schedule 'polynomial'", 3.0)
+    milestones: tuple[tuple[Time, float], ...] | None = option(
+        TimeTable(SPARSITY), "for schedule 'multistep': the sparsity from each time on", None
+    )
+    criterion: str = option(Choice(CRITERIA), "which weights go first", "magnitude")
+    allocation: str = option(Choice(ALLOCATIONS), "how zeros are spread over layers", "global")
+    max_layer_sparsity: float = option(Number(0, 1), "no layer becomes sparser than this", 1.0)
+    min_nonzeros: int | None = option(
+        Count(),
+        "weights every layer keeps; default: one for each output unit, or the layer's "
+        "uniform share where that is less",
+        None,
+    )
+
+    def check(self) -> Sequence[tuple[str, str]]:
+        """See base class."""
+        found = []
+        multistep = self._shape == "multistep"
+        if multistep != (self.milestones is not None):
+            found.append(("milestones", "'milestones' and 'schedule: multistep' go together"))
+        if multistep and self.sparsity is not None:
+            found.append(("sparsity", "the milestones give the sparsities; leave 'sparsity' out"))
+        if multistep and self.end is not None:
+            found.append(("end", "the milestones give the times; leave 'end' out"))
+        if not multistep and self.sparsity is None:
+            found.append(("", "required field 'sparsity' is missing"))
+        if self._shape not in ("constant", "multistep") and self.end is None:
+            found.append(("end", f"schedule '{self._shape}' needs an 'end'"))
+        if isinstance(self.sparsity, Mapping):
+            if self.allocation != "per_layer":
+                found.append(("sparsity", "one for each layer needs 'allocation: per_layer'"))
+        elif self.sparsity is not None and self.initial_sparsity > self.sparsity:
+            found.append(
+                (
+                    "initial_sparsity",
+                    f"{self.initial_sparsity:g} is above the final "
+                    f"sparsity {self.sparsity:g}: weights would have to grow back",
+                )
+            )
+        return found
+
+    def span(self, site: Site) -> tuple[int, int]:
+        """See base class."""
+        if self.milestones is not None:
+            steps = [site.horizon.steps(time) for time, _ in self.milestones]
+            return min(steps), max(steps)
+        start = site.step(self, "start")
+        end = start if self.end is None else site.step(self, "end")
+        if end < start:
+            raise FieldError("end", f"the end (step {end}) is before the start (step {start})")
+        return start, end
+
+    def events(self, site: Site) -> Sequence[Event]:
+        """See base class."""
+        layers = site.chosen(self)
+        names = tuple(layer.name for layer in layers)
+        steps = self._sparsities(site)
+        return [
+            Event(
+                step,
+                self.name,
+                "prune",
+                names,
+                self._quota(layers, sparsity),
+                label=f"prune {number} of {len(steps)}",
+                last=number == len(steps),
+            )
+            for number, (step, sparsity) in enumerate(steps, 1)
+        ]
+
+    def fire(self, event: Event, network: Network) -> None:
+        """See base class."""
+        assert event.quota is not None
+        network.prune(event.layers, event.quota, self.criterion)
+
+    @property
+    def _shape(self) -> str:
+        return self.schedule or ("constant" if self.end is None else "cubic")
+
+    def _sparsities(self, site: Site) -> list[tuple[int, Sparsity]]:
+        """Each event's step and sparsity."""
+        if self.milestones is not None:
+            table = [(site.horizon.steps(time), value) for time, value in self.milestones]
+            return [*sorted(table)]
+        start, end = self.span(site)
+        assert self.sparsity is not None
+        if end == start:
+            return [(end, self.sparsity)]
+        steps = [*range(start, end, site.duration(self, "every")), end]
+        return [(step, self._at((step - start) / (end - start))) for step in steps]
+
+    def _at(self, p: float) -> Sparsity:
+        if isinstance(self.sparsity, Mapping):
+            return {pattern: self._ramp(value, p) for pattern, value in self.sparsity.items()}
+        assert self.sparsity is not None
+        return self._ramp(self.sparsity, p)
+
+    def _ramp(self, final: float, p: float) -> float:
+        start = min(self.initial_sparsity, final)
+        if p >= 1:
+            return final
+        if self._shape == "exponential":  # it is density that shrinks by equal factors
+            return 1 - interpolate("exponential", 1 - start, 1 - final, p)
+        return interpolate(self._shape, start, final, p, self.power)
+
+    def _quota(self, layers: Sequence[Layer], sparsity: Sparsity) -> Quota:
+        guard = Guard(self.max_layer_sparsity, self.min_nonzeros)
+        try:
+            return ALLOCATIONS[self.allocation](layers, sparsity, guard)
+        except ValueError as error:
+            raise FieldError("sparsity", str(error)) from None

@@ -1,0 +1,241 @@
+"""The network under the knife: a model, its optimizers and schedulers, and their PruneState."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError
+from pruneflow.optimizer_memory import mask_memory, settings
+from pruneflow.pruning.allocation import Quota
+from pruneflow.pruning.criteria import CRITERIA
+from pruneflow.pruning.masks import Masks, chunks, count_zeros, is_finite
+from pruneflow.pruning.threshold import select
+from pruneflow.state import PruneState, Snapshot, detached_copy
+
+
+class Network:
+    """What modifiers act on; every change to weights, masks or optimizers is made here.
+
+    Args:
+        model: Its parameters keep their names and stay plain parameters.
+        optimizers: Their state is masked and rewound along with the weights.
+        schedulers: Anything with ``state_dict`` and ``load_state_dict``.
+        state: The state to continue from.
+        seed: Seeds whatever is random, together with the step and the layer's name.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        schedulers: Sequence[Any],
+        state: PruneState,
+        seed: int,
+    ) -> None:
+        self.model = model
+        self.optimizers = list(optimizers)
+        self.schedulers = list(schedulers)
+        self.averages: Sequence[nn.Module] = ()
+        self.state = state
+        self.seed = seed
+        self._weights = dict(model.named_parameters())
+        missing = sorted(state.masks.keys() - self._weights.keys())
+        if missing:
+            raise ResumeError(
+                f"the checkpoint has a mask for '{missing[0]}', which this network does not have"
+            )
+        state.masks = {name: mask.to(self._weights[name]) for name, mask in state.masks.items()}
+        self._inexact: set[int] = set()
+        self._pair_up()
+
+    # -- every step ------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def apply_masks(self, optimizer: Optimizer | None = None) -> None:
+        """Put every pruned weight back to +0.0."""
+        if self._masks:
+            torch._foreach_mul_(self._masked, self._masks)
+            if optimizer is None or id(optimizer) in self._inexact:
+                torch._foreach_add_(self._masked, 0.0)  # -0.0 + 0.0 is +0.0
+
+    @torch.no_grad()
+    def mask_gradients(self) -> None:
+        """Take pruned weights out of the gradient, so that neither momentum nor norm sees them."""
+        pairs = [
+            (weight.grad, mask)
+            for weight, mask in zip(self._masked, self._masks, strict=True)
+            if weight.grad is not None
+        ]
+        if pairs:
+            torch._foreach_mul_([grad for grad, _ in pairs], [mask for _, mask in pairs])
+
+    # -- events ----------------------------------------------------------------------------
+
+    def prune(self, names: Sequence[str], quota: Quota, criterion: str) -> None:
+        """Mask the lowest-scoring weights until the quota is met; pruned ones stay pruned.
+
+        Raises:
+            NonFiniteError: A weight is NaN or infinite.
+            FrozenMaskError: The mask of one of the layers is frozen.
+        """
+        self._require_finite(names)
+        scores = {name: partial(self._scores, name, criterion) for name in names}
+        pruned = select(scores, quota)
+        self._install(
+            {
+                name: mask.logical_not_().view(self._weights[name].shape).to(self._weights[name])
+                for name, mask in pruned.items()
+            }
+        )
+
+    def freeze(self, names: Sequence[str]) -> None:
+        """Fix masks; a layer without one takes the zeros its weights hold."""
+        fresh = [name for name in names if name not in self.state.masks]
+        self._require_finite(fresh)
+        self._install(
+            {name: self._weights[name].detach().ne(0).to(self._weights[name]) for name in fresh}
+        )
+        self.state.frozen.update(names)
+
+    def shuffle_masks(self, names: Sequence[str]) -> None:
+        """Move every layer's zeros to random places."""
+        shuffled = {}
+        for name in names:
+            mask = self.state.masks[name]
+            order = torch.randperm(mask.numel(), generator=self._generator(name))
+            shuffled[name] = mask.reshape(-1)[order.to(mask.device)].view_as(mask)
+        self._install(shuffled)
+
+    def take_snapshot(self, key: str, weights: bool) -> None:
+        """Keep what ``rewind`` restores: the schedule, and the weights where asked for."""
+        snapshot: Snapshot = {
+            "rate_clock": self.state.rate_clock,
+            "own_rates": detached_copy(self.state.own_rates),
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "settings": [
+                [settings(group) for group in optimizer.param_groups]
+                for optimizer in self.optimizers
+            ],
+        }
+        if weights:
+            snapshot["model"] = dict(self.model.state_dict())
+            snapshot["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
+        self.state.snapshots[key] = detached_copy(snapshot)
+
+    @torch.no_grad()
+    def rewind(self, key: str) -> None:
+        """Go back to a snapshot; masks stay, and what comes back is masked."""
+        snapshot = self.state.snapshots[key]
+        if "model" in snapshot:
+            self.model.load_state_dict(snapshot["model"])
+            for optimizer, kept in zip(self.optimizers, snapshot["optimizers"], strict=True):
+                optimizer.load_state_dict(detached_copy(kept))
+        self.state.rate_clock = snapshot["rate_clock"]
+        self.state.own_rates = detached_copy(snapshot["own_rates"])
+        self._restore_schedule(snapshot)
+        self.state.unsettled = key
+        for average in self._average_modules():
+            average.load_state_dict(self.model.state_dict())
+        self._enforce()
+
+    def settle(self) -> None:
+        """Bring schedulers back once more that stepped after validation, behind a rewind."""
+        if self.state.unsettled:
+            self._restore_schedule(self.state.snapshots[self.state.unsettled])
+            self.state.unsettled = ""
+
+    @torch.no_grad()
+    def redraw_weights(self) -> None:
+        """Random re-initialization: shuffle every parameter's values within its tensor.
+
+        Applied to initial weights this is a fresh draw from each tensor's own initial
+        distribution, whatever it was.
+        """
+        for name, weight in self._weights.items():
+            order = torch.randperm(weight.numel(), generator=self._generator(name))
+            weight.copy_(weight.reshape(-1)[order.to(weight.device)].view_as(weight))
+        self._enforce()
+
+    def note_own_rates(self, key: str) -> None:
+        """Keep the rates of this moment as those a modifier takes over."""
+        self.state.own_rates[key] = [
+            [float(group["lr"]) for group in optimizer.param_groups]
+            for optimizer in self.optimizers
+        ]
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _scores(self, name: str, criterion: str) -> Iterator[torch.Tensor]:
+        """One pass over a layer's scores; what is pruned already comes first."""
+        score, generator = CRITERIA[criterion], self._generator(name)
+        mask = self.state.masks.get(name)
+        masked = iter(()) if mask is None else chunks(mask)
+        for chunk in chunks(self._weights[name]):
+            scores = score(chunk, generator)
+            gone = next(masked, None)
+            yield (
+                scores
+                if gone is None
+                else scores.masked_fill(gone.to(scores.device) == 0, -torch.inf)
+            )
+
+    def _generator(self, name: str) -> torch.Generator:
+        """A generator that depends on the seed, the step and the name alone."""
+        key = f"{self.seed}/{self.state.clock}/{name}".encode()
+        seed = int.from_bytes(hashlib.sha256(key).digest()[:7], "big")
+        return torch.Generator().manual_seed(seed)
+
+    def _require_finite(self, names: Iterable[str]) -> None:
+        for name in names:
+            if not is_finite(self._weights[name]):
+                raise NonFiniteError(
+                    f"'{name}' holds NaN or infinite weights at step "
+                    f"{self.state.clock}: the training diverged (a lower "
+                    "learning rate or gradient clipping may help)"
+                )
+
+    def _install(self, masks: Mapping[str, torch.Tensor]) -> None:
+        for name, mask in masks.items():
+            if name in self.state.frozen and not torch.equal(mask, self.state.masks[name]):
+                raise FrozenMaskError(
+                    f"the mask of '{name}' is frozen, but at step "
+                    f"{self.state.clock} it was about to change"
+                )
+        self.state.masks.update(masks)
+        self._pair_up()
+        self._enforce()
+
+    def _pair_up(self) -> None:
+        masks: Masks = self.state.masks
+        self._masked: list[torch.Tensor] = [self._weights[name] for name in masks]
+        self._masks = list(masks.values())
+        self.zeros = {name: count_zeros(mask) for name, mask in masks.items()}
+
+    @torch.no_grad()
+    def _enforce(self) -> None:
+        """Make weights, their averages and the optimizers' memory agree with the masks."""
+        self.apply_masks()
+        for average in self._average_modules():
+            parameters = dict(average.named_parameters())
+            for name, mask in self.state.masks.items():
+                parameters[name].mul_(mask).add_(0.0)
+        masked = dict(zip(self._masked, self._masks, strict=True))
+        self._inexact = {id(o) for o in self.optimizers if not mask_memory(o, masked)}
+
+    def _restore_schedule(self, snapshot: Snapshot) -> None:
+        for scheduler, kept in zip(self.schedulers, snapshot["schedulers"], strict=True):
+            scheduler.load_state_dict(detached_copy(kept))
+        for optimizer, groups in zip(self.optimizers, snapshot["settings"], strict=True):
+            for group, kept in zip(optimizer.param_groups, groups, strict=True):
+                group.update(detached_copy(kept))
+
+    def _average_modules(self) -> Iterator[nn.Module]:
+        for average in self.averages:
+            yield getattr(average, "module", average)

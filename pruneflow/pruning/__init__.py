@@ -1,0 +1,1 @@
+"""Masks and what they are made from: layers, scores, quotas, thresholds."""

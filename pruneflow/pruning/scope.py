@@ -1,0 +1,154 @@
+"""Which weights of a network a recipe means.
+
+A pattern matches a layer's name or a dotted tail of it (``fc1`` means ``model.fc1`` too) and may
+use the wildcards ``* ? [abc]``. ``input`` and ``output`` are roles: the first and the last
+prunable layer, in the order the module defines them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import prod
+from typing import TYPE_CHECKING
+
+from pruneflow.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PRUNABLE_TYPES = ("Linear", "Conv1d", "Conv2d", "Conv3d")
+ROLES = ("input", "output")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One prunable tensor.
+
+    Attributes:
+        name: The parameter's name, e.g. ``fc1.weight``.
+        types: Class names of the module that holds it, the most derived first.
+        shape: The tensor's shape.
+        role: ``input``, ``output`` or the empty string.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    shape: tuple[int, ...]
+    role: str = ""
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return prod(self.shape)
+
+    @property
+    def rows(self) -> int:
+        """Number of output units."""
+        return self.shape[0]
+
+    def matches(self, pattern: str) -> bool:
+        """Whether ``pattern`` means this layer."""
+        if pattern in ROLES and self.role == pattern:
+            return True
+        module = self.name.rpartition(".")[0]
+        return any(
+            fnmatchcase(name, form)
+            for name in (self.name, module)
+            for form in (pattern, f"*.{pattern}")
+        )
+
+
+@dataclass(frozen=True)
+class Targets:
+    """A choice of layers: of these types, with these names, without the ignored ones.
+
+    With neither ``types`` nor ``names`` it means every Linear and convolution weight.
+    """
+
+    types: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+    def without(self, ignore: Sequence[str]) -> Targets:
+        """The same choice with more layers ignored."""
+        return Targets(self.types, self.names, (*self.ignore, *ignore))
+
+    def choose(self, layers: Sequence[Layer]) -> list[Layer]:
+        """The layers meant, in the network's order.
+
+        Raises:
+            ValueError: A name or an ignored name matches nothing, or nothing is left.
+        """
+        for pattern in (*self.names, *self.ignore):
+            _require_match(pattern, layers)
+        types = self.types or (() if self.names else PRUNABLE_TYPES)
+        chosen = [
+            layer
+            for layer in layers
+            if (not types or not set(types).isdisjoint(layer.types))
+            and (not self.names or any(map(layer.matches, self.names)))
+            and not any(map(layer.matches, self.ignore))
+        ]
+        if not chosen:
+            present = ", ".join(f"{layer.name} ({layer.types[0]})" for layer in layers)
+            raise ValueError(f"targets match nothing in this network, which has: {present}")
+        return chosen
+
+
+def per_pattern(values: Mapping[str, float], layers: Sequence[Layer]) -> dict[str, float]:
+    """A value for each layer from ``{pattern: value, default: value}``, first match first.
+
+    Raises:
+        ValueError: A pattern matches nothing, or a layer has no value and there is no default.
+    """
+    patterns = [pattern for pattern in values if pattern != "default"]
+    for pattern in patterns:
+        _require_match(pattern, layers)
+    result = {}
+    for layer in layers:
+        pattern = next((p for p in patterns if layer.matches(p)), "default")
+        if pattern not in values:
+            raise ValueError(f"no value for layer '{layer.name}'; name it, or add 'default'")
+        result[layer.name] = values[pattern]
+    return result
+
+
+def find_layers(model: nn.Module) -> list[Layer]:
+    """Every tensor of two or more dimensions, in the module's order.
+
+    Roles go to the first and last of the prunable types. A tensor shared by several modules
+    counts once, under its first name.
+    """
+    found: list[Layer] = []
+    seen: set[int] = set()
+    for prefix, module in model.named_modules():
+        types = tuple(cls.__name__ for cls in type(module).__mro__[:-1])
+        for key, parameter in module.named_parameters(recurse=False):
+            if parameter.ndim >= 2 and id(parameter) not in seen:
+                seen.add(id(parameter))
+                name = f"{prefix}.{key}" if prefix else key
+                found.append(Layer(name, types, tuple(parameter.shape)))
+    return _with_roles(found)
+
+
+def _with_roles(layers: list[Layer]) -> list[Layer]:
+    prunable = [
+        index
+        for index, layer in enumerate(layers)
+        if not set(PRUNABLE_TYPES).isdisjoint(layer.types)
+    ]
+    roles = {} if not prunable else {prunable[0]: "input", prunable[-1]: "output"}
+    return [
+        Layer(layer.name, layer.types, layer.shape, roles.get(index, ""))
+        for index, layer in enumerate(layers)
+    ]
+
+
+def _require_match(pattern: str, layers: Iterable[Layer]) -> None:
+    layers = list(layers)
+    if not any(layer.matches(pattern) for layer in layers):
+        names = [layer.name.rpartition(".")[0] or layer.name for layer in layers]
+        hint = did_you_mean(pattern, [*names, *ROLES], always=True)
+        raise ValueError(f"'{pattern}' matches no layer.{hint}")

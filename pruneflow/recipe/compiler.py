@@ -1,0 +1,166 @@
+"""Compile a recipe for a network and a clock, and refuse what does not fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from pruneflow.errors import PlanError, Problem
+from pruneflow.modifiers.base import (
+    ACTION_ORDER,
+    Event,
+    FieldError,
+    Modifier,
+    RateSpan,
+    Site,
+    TargetedModifier,
+)
+from pruneflow.pruning.scope import Layer
+from pruneflow.recipe.declaration import Recipe
+from pruneflow.recipe.ledger import Ledger
+from pruneflow.recipe.plan import Plan, PlannedEvent
+from pruneflow.timeline import Horizon
+
+
+def compile_plan(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> Plan:
+    """Fit a recipe to a network and a run.
+
+    Args:
+        recipe: What to do.
+        layers: The network's prunable layers (``find_layers``).
+        horizon: Steps an epoch, and the run's total where something else than the recipe
+            decides it; else the recipe's own length, or the shortest run that it needs.
+
+    Raises:
+        PlanError: It does not fit, with every reason and its place.
+    """
+    horizon = _with_length(recipe, layers, horizon)
+    site = Site(recipe.modifiers, layers, recipe.targets, horizon)
+    compiled: list[Event] = []
+    problems: list[Problem] = []
+    for modifier in recipe.modifiers.values():
+        try:
+            compiled += modifier.events(site)
+        except FieldError as error:
+            problems.append(_place(recipe, modifier, error))
+    if problems:
+        raise PlanError(problems)
+    try:
+        spans = [span for m in recipe.modifiers.values() for span in _spans(recipe, m, site)]
+    except FieldError as error:
+        raise PlanError(Problem("", str(error))) from None
+    problems += _owners(recipe, site)
+    problems += _rate_owners(recipe, spans)
+    if problems:
+        raise PlanError(problems)
+    order = {name: index for index, name in enumerate(recipe.modifiers)}
+    compiled.sort(key=lambda e: (e.step, ACTION_ORDER.index(e.action), order[e.modifier]))
+    masked = {name for event in compiled for name in event.layers}
+    chosen = tuple(layer for layer in layers if layer.name in masked)
+    rows = tuple(_account(recipe, compiled, chosen))
+    return Plan(recipe, horizon, chosen, rows, tuple(spans), site.rate_rewinds)
+
+
+def _with_length(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> Horizon:
+    """The clock with the run's total: the one given, the recipe's, or as long as it takes."""
+    steps_per_epoch, total = horizon.steps_per_epoch, horizon.total
+    if total is None and recipe.length is not None:
+        try:
+            total = Horizon(steps_per_epoch).steps(recipe.length)
+        except ValueError:
+            text = "length: cannot be a share of itself: write 20ep or 9000st"
+            raise PlanError(Problem(recipe.locate(("length",)), text)) from None
+    clock = Horizon(steps_per_epoch, total)
+    site = Site(recipe.modifiers, layers, recipe.targets, clock)
+    needed, by = 0, None
+    for modifier in recipe.modifiers.values():
+        try:
+            steps = modifier.needed_steps(site)
+        except FieldError as error:
+            raise PlanError(_place(recipe, modifier, error)) from None
+        if steps > needed:
+            needed, by = steps, modifier
+    if total is None:
+        if not needed:
+            text = "nothing in the recipe tells how long to train: add 'length: 20ep'"
+            raise PlanError(Problem(recipe.locate(()), text))
+        return Horizon(steps_per_epoch, needed)
+    if by is not None and needed > total:
+        epochs = -(-needed // steps_per_epoch)
+        text = (
+            f"modifiers.{by.name}: works until step {needed}, but the run ends at step "
+            f"{total}: it needs a length of {epochs}ep ({needed} steps)"
+        )
+        raise PlanError(Problem(recipe.locate(("modifiers", by.name)), text))
+    return clock
+
+
+def _spans(recipe: Recipe, modifier: Modifier, site: Site) -> Sequence[RateSpan]:
+    try:
+        return modifier.rate_spans(site)
+    except FieldError as error:
+        raise PlanError(_place(recipe, modifier, error)) from None
+
+
+def _owners(recipe: Recipe, site: Site) -> Iterator[Problem]:
+    """Masks that two modifiers would change in the same span."""
+    owners = [
+        m for m in recipe.modifiers.values() if isinstance(m, TargetedModifier) and m.owns_masks
+    ]
+    for one, other in combinations(owners, 2):
+        shared = [layer.name for layer in site.chosen(one) if layer in site.chosen(other)]
+        (start, end), (first, last) = one.span(site), other.span(site)
+        if shared and (start == first or max(start, first) < min(end, last)):
+            text = (
+                f"modifiers.{other.name}: '{shared[0]}' has two owners of its mask: "
+                f"'{one.name}' (steps {start} to {end}) and "
+                f"'{other.name}' (steps {first} to {last})"
+            )
+            yield Problem(recipe.locate(("modifiers", other.name)), text)
+
+
+def _rate_owners(recipe: Recipe, spans: Sequence[RateSpan]) -> Iterator[Problem]:
+    for one, other in combinations(spans, 2):
+        if max(one.start, other.start) < min(one.end, other.end):
+            text = (
+                f"modifiers.{other.modifier}: the learning rate has two owners: "
+                f"'{one.modifier}' (steps {one.start} to {one.end}) and '{other.modifier}' "
+                f"(steps {other.start} to {other.end})"
+            )
+            yield Problem(recipe.locate(("modifiers", other.modifier)), text)
+
+
+def _account(
+    recipe: Recipe, events: Sequence[Event], layers: Sequence[Layer]
+) -> Iterator[PlannedEvent]:
+    """Pair each event with what is known about the masks after it."""
+    ledger = Ledger(layers)
+    frozen: dict[str, Event] = {}
+    masked: set[str] = set()
+    for event in events:
+        path = ("modifiers", event.modifier)
+        if event.quota is not None:
+            if clash := next((n for n in event.layers if n in frozen), None):
+                by = frozen[clash]
+                text = (
+                    f"modifiers.{event.modifier}: changes the mask of '{clash}' at step "
+                    f"{event.step}, but '{by.modifier}' froze it at step {by.step}"
+                )
+                raise PlanError(Problem(recipe.locate(path), text))
+            try:
+                ledger.prune(event.layers, event.quota)
+            except ValueError as error:
+                text = f"modifiers.{event.modifier}: at step {event.step}: {error}"
+                raise PlanError(Problem(recipe.locate(path), text)) from None
+            masked.update(event.layers)
+        elif event.action == "freeze":
+            ledger.adopt([n for n in event.layers if n not in masked])
+            masked.update(event.layers)
+            frozen.update(dict.fromkeys(event.layers, event))
+        bounds = {name: (ledger.low[name], ledger.high[name]) for name in ledger.size}
+        yield PlannedEvent(event, ledger.zeros, bounds)
+
+
+def _place(recipe: Recipe, modifier: Modifier, error: FieldError) -> Problem:
+    path = ("modifiers", modifier.name, error.field)
+    return Problem(recipe.locate(path), f"{'.'.join(path)}: {error}")

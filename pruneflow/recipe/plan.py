@@ -1,0 +1,120 @@
+"""A plan: every event of a run at its step, with its exact total, before training begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pruneflow.modifiers.base import Event, RateRewind, RateSpan
+from pruneflow.pruning.scope import Layer
+from pruneflow.recipe.declaration import Recipe
+from pruneflow.timeline import Horizon
+
+
+@dataclass(frozen=True)
+class PlannedEvent:
+    """An event and what is known about the masks right after it.
+
+    Attributes:
+        event: What happens.
+        zeros: Pruned weights over all layers of the plan, or None where that depends on weights.
+        layers: For each layer the fewest and the most zeros; equal where they are fixed.
+    """
+
+    event: Event
+    zeros: int | None
+    layers: Mapping[str, tuple[int, int]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe compiled to integer steps.
+
+    Attributes:
+        recipe: What it was compiled from.
+        horizon: Steps an epoch, and the run's total.
+        layers: Every layer that gets a mask.
+        rows: The events in the order they fire.
+        rate_spans: Who owns the learning rate, on the learning-rate clock.
+        rate_rewinds: Where that clock goes back.
+    """
+
+    recipe: Recipe
+    horizon: Horizon
+    layers: tuple[Layer, ...]
+    rows: tuple[PlannedEvent, ...]
+    rate_spans: tuple[RateSpan, ...]
+    rate_rewinds: tuple[RateRewind, ...]
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        assert self.horizon.total is not None
+        return self.horizon.total
+
+    @property
+    def size(self) -> int:
+        """Weights that can be pruned."""
+        return sum(layer.size for layer in self.layers)
+
+    @property
+    def events(self) -> list[Event]:
+        """The events in the order they fire."""
+        return [row.event for row in self.rows]
+
+    def events_between(self, after: int, until: int) -> Iterator[Event]:
+        """Events of the steps in ``(after, until]``."""
+        return (row.event for row in self.rows if after < row.event.step <= until)
+
+    def rate_clock(self, step: int) -> int:
+        """The learning-rate clock at a step of the run."""
+        clock = step
+        for rewind in self.rate_rewinds:
+            if rewind.step <= step:
+                clock = rewind.clock + step - rewind.step
+        return clock
+
+    def rates(self, own: Sequence[float]) -> list[float]:
+        """The rate of every update, given the module's own rate at each step of its clock."""
+        result: list[float] = []
+        taken: dict[str, float] = {}
+        for step in range(self.total):
+            clock = self.rate_clock(step)
+            mine = own[min(clock, len(own) - 1)]
+            span = next((s for s in self.rate_spans if s.covers(clock)), None)
+            if span is None:
+                result.append(mine)
+            else:
+                taken.setdefault(span.modifier, own[min(span.start, len(own) - 1)])
+                result.append(span.rate(clock, taken[span.modifier]))
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``plan.json`` holds."""
+        return {
+            "recipe": self.recipe.name,
+            "digest": self.recipe.digest,
+            "steps": self.total,
+            "steps_per_epoch": self.horizon.steps_per_epoch,
+            "weights": self.size,
+            "layers": {layer.name: list(layer.shape) for layer in self.layers},
+            "events": [self._row(row) for row in self.rows],
+        }
+
+    def _row(self, row: PlannedEvent) -> dict[str, Any]:
+        event, zeros = row.event, row.zeros
+        return {
+            "step": event.step,
+            "epoch": self.horizon.epoch(event.step),
+            "modifier": event.modifier,
+            "event": event.action,
+            "label": event.label,
+            "sparsity": None if zeros is None else zeros / self.size if self.size else 0.0,
+            "nonzeros": None if zeros is None else self.size - zeros,
+            "layers": {
+                layer.name: [layer.size - most, layer.size - fewest]
+                for layer in self.layers
+                for fewest, most in [row.layers[layer.name]]
+            },
+        }

@@ -1,0 +1,122 @@
+"""From a composed tree of plain values to a ``Recipe``, with every mistake named and placed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from difflib import get_close_matches
+from typing import Any
+
+from pruneflow.errors import Problem, RecipeError, did_you_mean
+from pruneflow.modifiers import MODIFIERS, Modifier
+from pruneflow.modifiers.fields import Duration, Kind, TargetsKind
+from pruneflow.pruning.scope import Targets
+from pruneflow.recipe.declaration import Locate, Recipe, nowhere
+from pruneflow.timeline import Anchor
+
+TOP_LEVEL = ("defaults", "length", "sparsity", "vars", "targets", "modifiers")
+
+Path = tuple[str, ...]
+Found = tuple[Path, str]
+
+
+def build(tree: Any, name: str = "recipe", locate: Locate = nowhere) -> Recipe:
+    """Check a tree and make a recipe of it.
+
+    Args:
+        tree: Plain mappings, lists and scalars, references resolved.
+        name: How the recipe was asked for.
+        locate: Finds the file and line of a key.
+
+    Raises:
+        RecipeError: With every mistake found, each at its place.
+    """
+    found: list[Found] = []
+    if not isinstance(tree, Mapping):
+        raise RecipeError(Problem(locate(()), "a recipe is a mapping: 'modifiers: ...'"))
+    for key in tree:
+        if key not in TOP_LEVEL:
+            hint = did_you_mean(key, [k for k in TOP_LEVEL if k != "defaults"], always=True)
+            found.append(((key,), f"unknown key '{key}'.{hint} Free names live under 'vars:'."))
+    length = _value(tree, "length", Duration(), found)
+    targets = _value(tree, "targets", TargetsKind(), found)
+    modifiers = dict(_modifiers(tree.get("modifiers"), found))
+    found += _broken_anchors(modifiers, tree.get("modifiers"))
+    if found:
+        raise RecipeError([Problem(locate(path), _named(path, text)) for path, text in found])
+    return Recipe(name, modifiers, length, targets or Targets(), locate)
+
+
+def _value(tree: Mapping[str, Any], key: str, kind: Kind, found: list[Found]) -> Any:
+    if tree.get(key) is None:
+        return None
+    try:
+        return kind.parse(tree[key])
+    except ValueError as error:
+        found.append(((key,), str(error)))
+        return None
+
+
+def _modifiers(tree: Any, found: list[Found]) -> Iterator[tuple[str, Modifier]]:
+    example = "'prune: {type: prune, sparsity: 0.9}'"
+    if not isinstance(tree, Mapping) or not tree:
+        got = "a list" if isinstance(tree, list) else "nothing" if not tree else f"'{tree}'"
+        found.append((("modifiers",), f"needs named entries such as {example}, got {got}"))
+        return
+    for name, values in tree.items():
+        path = ("modifiers", str(name))
+        if not isinstance(values, Mapping):
+            found.append((path, f"needs a mapping such as {example}, got '{values}'"))
+        elif "type" not in values:
+            others = [other for other in tree if other != name]
+            near = get_close_matches(str(name), others, 1)
+            hint = f" Or did you mean '{near[0]}'?" if near else ""
+            found.append((path, f"'type' is missing.{did_you_mean('', MODIFIERS, True)}{hint}"))
+        elif values["type"] not in MODIFIERS:
+            hint = did_you_mean(values["type"], MODIFIERS, always=True)
+            found.append(((*path, "type"), f"unknown type '{values['type']}'.{hint}"))
+        elif (modifier := _modifier(str(name), values, found)) is not None:
+            yield str(name), modifier
+
+
+def _modifier(name: str, values: Mapping[str, Any], found: list[Found]) -> Modifier | None:
+    cls = MODIFIERS[values["type"]]
+    path = ("modifiers", name)
+    declared = {f.name: f for f in fields(cls) if "kind" in f.metadata}
+    before = len(found)
+    parsed: dict[str, Any] = {}
+    for key, value in values.items():
+        if key == "type":
+            continue
+        if key not in declared:
+            hint = did_you_mean(key, declared, always=True)
+            found.append(((*path, str(key)), f"'{cls.type}' has no field '{key}'.{hint}"))
+        elif value is not None:
+            try:
+                parsed[key] = declared[key].metadata["kind"].parse(value)
+            except ValueError as error:
+                found.append(((*path, key), str(error)))
+    for key, declaration in declared.items():
+        if declaration.default is MISSING and values.get(key) is None:
+            found.append(
+                (path, f"required field '{key}' is missing ({declaration.metadata['doc']})")
+            )
+    if len(found) > before:
+        return None
+    modifier = cls(name, **parsed)
+    found += [((*path, key) if key else path, text) for key, text in modifier.check()]
+    return modifier
+
+
+def _broken_anchors(modifiers: Mapping[str, Modifier], names: Any) -> Iterator[Found]:
+    for name, modifier in modifiers.items():
+        for declared in fields(modifier):
+            anchor = getattr(modifier, declared.name)
+            if isinstance(anchor, Anchor) and anchor.modifier not in names:
+                hint = did_you_mean(anchor.modifier, names, always=True)
+                text = f"'{anchor}' refers to no modifier of this recipe.{hint}"
+                yield ("modifiers", name, declared.name), text
+
+
+def _named(path: Path, text: str) -> str:
+    return f"{'.'.join(path)}: {text}" if path else text

@@ -1,0 +1,90 @@
+"""Everything about a run that changes: what a checkpoint holds of PruneFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from pruneflow.errors import ResumeError
+from pruneflow.pruning.masks import Masks
+
+VERSION = 1
+
+Snapshot = dict[str, Any]
+
+
+@dataclass
+class PruneState:
+    """The only mutable state of a recipe's run.
+
+    Attributes:
+        clock: Steps done, -1 before the events of step 0 have fired.
+        rate_clock: The clock that learning rates run on; rewinding turns it back.
+        masks: One tensor of ones and zeros for each weight that has a mask.
+        frozen: Weights whose mask is fixed.
+        snapshots: What a rewind restores, by modifier.
+        own_rates: The module's own rate of each group of each optimizer at the moment a
+            modifier took it over, by modifier.
+        unsettled: The modifier whose rewind the schedulers must be brought back to once more
+            before the next batch, or the empty string.
+        journal: What has happened, one entry an event.
+    """
+
+    clock: int = -1
+    rate_clock: int = 0
+    masks: Masks = field(default_factory=dict)
+    frozen: set[str] = field(default_factory=set)
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    own_rates: dict[str, list[list[float]]] = field(default_factory=dict)
+    unsettled: str = ""
+    journal: list[dict[str, Any]] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain containers and tensors; masks as booleans."""
+        return {
+            "version": VERSION,
+            "clock": self.clock,
+            "rate_clock": self.rate_clock,
+            "masks": {name: mask.ne(0) for name, mask in self.masks.items()},
+            "frozen": sorted(self.frozen),
+            "snapshots": dict(self.snapshots),
+            "own_rates": dict(self.own_rates),
+            "unsettled": self.unsettled,
+            "journal": [dict(entry) for entry in self.journal],
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> PruneState:
+        """The state that ``state_dict`` described; its masks are still booleans.
+
+        Raises:
+            ResumeError: It was written by a version that this one does not know.
+        """
+        if state.get("version") != VERSION:
+            raise ResumeError(
+                f"this checkpoint's pruning state has version "
+                f"{state.get('version')}; this PruneFlow reads version {VERSION}"
+            )
+        return cls(
+            clock=state["clock"],
+            rate_clock=state["rate_clock"],
+            masks=dict(state["masks"]),
+            frozen=set(state["frozen"]),
+            snapshots=dict(state["snapshots"]),
+            own_rates=dict(state["own_rates"]),
+            unsettled=state["unsettled"],
+            journal=list(state["journal"]),
+        )
+
+
+def detached_copy(value: Any) -> Any:
+    """A deep copy of nested containers whose tensors share nothing with the originals."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: detached_copy(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(detached_copy(part) for part in value)
+    return value
