@@ -63,6 +63,8 @@ class RecipeCallback(Callback):
         self.engine: Engine | None = None
         self._restored: PruneState | None = None
         self._before = (0, 0)
+        self._rate = math.nan
+        self._max_epochs: int | None = None
 
     @property
     def state_key(self) -> str:
@@ -87,9 +89,13 @@ class RecipeCallback(Callback):
         """See base class."""
         self._restored = PruneState.from_state_dict(state_dict) if state_dict else None
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note the run's length before SWA adds an epoch of its own to it."""
+        self._max_epochs = trainer.max_epochs
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compile the recipe for this module and this trainer."""
-        horizon = horizon_of(trainer, self.steps_per_epoch)
+        horizon = horizon_of(trainer, self.steps_per_epoch, self._max_epochs)
         self.plan = compile_plan(self.recipe, find_layers(pl_module), horizon)
         self._refuse_early_stopping(trainer)
 
@@ -108,10 +114,13 @@ class RecipeCallback(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Remember what was, to see afterwards whether the batch ended in an update."""
+        """Guard optimizers that were built anew; note what was, to see what the batch did."""
         assert self.engine is not None
+        if not all(self.engine.is_attached(optimizer) for optimizer in trainer.optimizers):
+            self._attach(trainer, pl_module)
         self.engine.network.settle()
         self._before = (trainer.global_step, self.engine.updates)
+        self._rate = self.engine.rate
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -129,9 +138,11 @@ class RecipeCallback(Callback):
         assert self.engine is not None and self.plan is not None
         global_step, updates = self._before
         if trainer.global_step > global_step or self.engine.updates > updates:
-            self._advance(trainer, pl_module, self.clock + 1)
-            pl_module.log("recipe/sparsity", self.engine.sparsity, prog_bar=True)
-            pl_module.log("recipe/lr", self.engine.rate)
+            events = self._advance(trainer, pl_module, self.clock + 1)
+            every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+            if events or (every and self.clock % every == 0):
+                pl_module.log("recipe/sparsity", self.engine.sparsity, prog_bar=True)
+                pl_module.log("recipe/lr", self._rate)
             if self.is_complete and trainer.max_steps == -1 and trainer.max_epochs == -1:
                 trainer.should_stop = True
 
@@ -145,12 +156,19 @@ class RecipeCallback(Callback):
             )
         self.engine.detach()
 
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Let go of optimizers that may outlive the run."""
+        if self.engine is not None:
+            self.engine.detach()
+
     def fire_due(self, trainer: Trainer, pl_module: LightningModule, step: int) -> list[Event]:
         """Fire everything due up to ``step``; a place for subclasses to look before and after."""
         assert self.engine is not None
         return self.engine.advance(step)
 
-    def _advance(self, trainer: Trainer, pl_module: LightningModule, step: int) -> None:
+    def _advance(self, trainer: Trainer, pl_module: LightningModule, step: int) -> list[Event]:
         assert self.engine is not None
         callbacks: list[Any] = list(trainer.callbacks)  # type: ignore[attr-defined]
         averages = [getattr(callback, "_average_model", None) for callback in callbacks]
@@ -166,6 +184,7 @@ class RecipeCallback(Callback):
                     {f"recipe/sparsity/{name}": s for name, s in sparsity.items()},
                     step=trainer.global_step,
                 )
+        return events
 
     def _attach(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Guard the trainer's optimizers.
@@ -174,6 +193,7 @@ class RecipeCallback(Callback):
         ``on_before_optimizer_step`` there, and as the step begins elsewhere.
         """
         assert self.engine is not None
+        self.engine.detach()
         self.engine.replace_optimizers(trainer.optimizers)
         for optimizer in trainer.optimizers:
             self.engine.attach(optimizer, mask_gradients=not pl_module.automatic_optimization)
@@ -208,8 +228,15 @@ class RecipeCallback(Callback):
             )
 
 
-def horizon_of(trainer: Trainer, steps_per_epoch: int | None = None) -> Horizon:
+def horizon_of(
+    trainer: Trainer, steps_per_epoch: int | None = None, max_epochs: int | None = None
+) -> Horizon:
     """The trainer's clock: updates in an epoch, and in the whole run unless it has no end.
+
+    Args:
+        trainer: A trainer whose ``fit`` has begun.
+        steps_per_epoch: Replaces what the loader's length says.
+        max_epochs: Replaces the trainer's.
 
     Raises:
         PlanError: The length of an epoch is unknown.
@@ -229,9 +256,10 @@ def horizon_of(trainer: Trainer, steps_per_epoch: int | None = None) -> Horizon:
     limits = []
     if trainer.max_steps != -1:
         limits.append(trainer.max_steps)
-    if trainer.max_epochs not in (None, -1):
-        assert trainer.max_epochs is not None
-        limits.append(trainer.max_epochs * steps_per_epoch)
+    max_epochs = trainer.max_epochs if max_epochs is None else max_epochs
+    if max_epochs not in (None, -1):
+        assert max_epochs is not None
+        limits.append(max_epochs * steps_per_epoch)
     return Horizon(steps_per_epoch, min(limits) if limits else None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pruneflow import exact_resume
 from pruneflow.callback import RecipeCallback
 from pruneflow.errors import ResumeError
 from pruneflow.runfolder import publish, sweep_temporaries, temporary
+
+STATE_KEY = "pruneflow.exact_resume"
 
 
 class ExactCheckpoint(Checkpoint):
@@ -34,7 +37,7 @@ class ExactCheckpoint(Checkpoint):
         self.every_n_steps = every_n_steps
         self.keep = keep
         self._restored: dict[str, Any] | None = None
-        self._unmerged: dict[str, Any] | None = None
+        self._pending: dict[str, Any] = {}
         self._saved_at = -1
         self._seen = 0
         self._due = False
@@ -44,13 +47,16 @@ class ExactCheckpoint(Checkpoint):
     @property
     def state_key(self) -> str:
         """Independent of where the class lives."""
-        return "pruneflow.exact_resume"
+        return STATE_KEY
 
     def state_dict(self) -> dict[str, Any]:
         """See base class."""
         if self._trainer is None:
             return {}
-        return exact_resume.capture(self._trainer, self._trainer.lightning_module)
+        state = exact_resume.capture(self._trainer, self._trainer.lightning_module)
+        if "results" in state:
+            state["results"] |= self._pending
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See base class."""
@@ -76,16 +82,21 @@ class ExactCheckpoint(Checkpoint):
                     f"the checkpoint was written by {state['world_size']} processes; "
                     f"{trainer.world_size} cannot continue it exactly"
                 )
-            self._unmerged = state
+            self._pending = dict(state.get("results", {}))
             exact_resume.restore(trainer, pl_module, state)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Merge what the last batch logged after our turn in it."""
+        exact_resume.merge_results(trainer, self._pending)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save, if it is time and the place allows it."""
-        if self._unmerged is not None:
-            exact_resume.merge_results(trainer, self._unmerged)
-            self._unmerged = None
+        exact_resume.merge_results(trainer, self._pending)
+        exact_resume.end_restart(trainer)
         clock = _recipe(trainer).clock
         stepped, self._seen = clock != self._seen, clock
         if not stepped or not self.every_n_steps:
@@ -102,6 +113,8 @@ class ExactCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the epoch."""
+        exact_resume.merge_results(trainer, self._pending)
+        self._pending.clear()
         if self._allowed[1]:
             self.save(trainer)
 
@@ -121,13 +134,16 @@ class ExactCheckpoint(Checkpoint):
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint in a folder that can be read, or None."""
+    """The newest checkpoint in a folder that is undamaged and ours, or None."""
     for path in sorted(folder.glob("step*.ckpt"), reverse=True):
         try:
-            torch.load(path, map_location="cpu", weights_only=True)
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch.load does not compare checksums
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            if damaged is None and content["callbacks"][STATE_KEY]:
+                return path
         except Exception:  # noqa: S112  (torch names no common base for damaged files)
             continue
-        return path
     return None
 
 

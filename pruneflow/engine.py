@@ -92,7 +92,8 @@ class Engine:
 
         def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self._return_rate(optimizer)
-            self.network.apply_masks(optimizer)
+            late = mask_gradients and (len(args) > 1 or kwargs)  # gradients of a closure
+            self.network.apply_masks(None if late else optimizer)
             self.updates += 1
 
         self._hooks[id(optimizer)] = [
@@ -137,14 +138,14 @@ class Engine:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next update, in the first group of the first optimizer."""
+        """The rate of the next update (or the run's last), in the first optimizer's first group."""
         if not self.network.optimizers:
             return float("nan")
         optimizer = self.network.optimizers[0]
         span = self._span()
         if span is None:
             return float(optimizer.param_groups[0]["lr"])
-        return span.rate(self.state.rate_clock, self._own_rates(span, optimizer)[0])
+        return span.rate(self._rate_clock(), self._own_rates(span, optimizer)[0])
 
     def _move_to(self, step: int) -> None:
         self.state.rate_clock += step - max(self.state.clock, 0)
@@ -163,7 +164,12 @@ class Engine:
         }
 
     def _span(self) -> RateSpan | None:
-        return next((s for s in self.plan.rate_spans if s.covers(self.state.rate_clock)), None)
+        clock = self._rate_clock()
+        return next((span for span in self.plan.rate_spans if span.covers(clock)), None)
+
+    def _rate_clock(self) -> int:
+        """The clock of the next update; after the last one, of that."""
+        return self.state.rate_clock - int(self.state.clock >= self.plan.total)
 
     def _own_rates(self, span: RateSpan, optimizer: Optimizer) -> list[float]:
         noted = self.state.own_rates.get(span.modifier)
@@ -178,7 +184,7 @@ class Engine:
             for group, own in zip(
                 optimizer.param_groups, self._own_rates(span, optimizer), strict=True
             ):
-                rate = span.rate(self.state.rate_clock, own)
+                rate = span.rate(self._rate_clock(), own)
                 lr = group["lr"]
                 group["lr"] = torch.full_like(lr, rate) if isinstance(lr, torch.Tensor) else rate
 

@@ -3,7 +3,7 @@
 PruneFlowError
 ├── UserError               the person can mend it; exit code 2, never a traceback
 │   ├── RecipeError         the recipe's text: file, line, what to write instead
-│   ├── PlanError           the recipe does not fit this network or this run's length
+│   │   └── PlanError       the recipe does not fit this network or this run's length
 │   ├── ConfigError         the command line or a file of conf/
 │   ├── DataError           data that is absent or damaged
 │   └── ResumeError         a run folder or checkpoint that cannot be continued
@@ -89,7 +89,7 @@ def did_you_mean(word: object, options: Iterable[str], always: bool = False) -> 
         options: What would have been understood.
         always: List the options even where one of them is near.
     """
-    names = sorted(options)
+    names = sorted(set(options))
     near = difflib.get_close_matches(str(word), names, 1, cutoff=0.6)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     if names and (always or not near):

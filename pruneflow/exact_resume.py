@@ -24,6 +24,7 @@ def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         "rng": _rng(),
         "loader": _loader_state(trainer),
         "generators": [generator.get_state() for generator in _generators(trainer)],
+        "callback_metrics": {k: v.detach().clone() for k, v in trainer.callback_metrics.items()},
         "threads": torch.get_num_threads(),
         "world_size": trainer.world_size,
     }
@@ -31,7 +32,7 @@ def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         state["results"] = {
             key: [value.value.clone(), _count(value)]
             for key, value in _results(trainer).items()
-            if value.is_tensor
+            if value.is_tensor and value.meta.on_epoch
         }
         state["metrics"] = {
             name: [
@@ -71,19 +72,29 @@ def restore(trainer: Trainer, module: LightningModule, state: dict[str, Any]) ->
     for config, metric in zip(trainer.lr_scheduler_configs, state.get("plateau", ()), strict=False):
         if metric is not None and config.interval == "epoch":
             config.scheduler.step(metric)
+    trainer._logger_connector._callback_metrics.update(state["callback_metrics"])
     _set_rng(state["rng"])
     if not loop.restarting:  # at an epoch's start: draw its order now that the generators are back
         iter(loop._data_fetcher)  # type: ignore[arg-type]
 
 
-def merge_results(trainer: Trainer, state: dict[str, Any]) -> None:
-    """After the first batch: add the epoch's logged sums so far, and end the restart."""
-    for key, (value, count) in state.get("results", {}).items():
-        result = _results(trainer)[key]
-        result.value = value.to(result.value) + result.value
+def merge_results(trainer: Trainer, pending: dict[str, Any]) -> None:
+    """After a batch: add the epoch's logged sums so far to what it logged; drop them there."""
+    logged = _results(trainer)
+    for key in pending.keys() & logged.keys():
+        (value, count), result = pending.pop(key), logged[key]
+        value = value.to(result.value)
+        if result.meta.is_max_reduction or result.meta.is_min_reduction:
+            result.value = result.meta.reduce_fx(value, result.value)
+        else:
+            result.value = value + result.value
         if count is not None:
             result.cumulated_batch_size = count.to(result.value) + result.cumulated_batch_size
-    if trainer.fit_loop.restarting:  # else Lightning skips this epoch's plateau step
+
+
+def end_restart(trainer: Trainer) -> None:
+    """After the first batch; else Lightning skips this epoch's plateau step."""
+    if trainer.fit_loop.restarting:
         trainer.fit_loop._restarting = False
 
 

@@ -52,7 +52,7 @@ class Network:
                 f"the checkpoint has a mask for '{missing[0]}', which this network does not have"
             )
         state.masks = {name: mask.to(self._weights[name]) for name, mask in state.masks.items()}
-        self._inexact: set[int] = set()
+        self._exact: set[int] = set()
         self._pair_up()
 
     # -- every step ------------------------------------------------------------------------
@@ -62,7 +62,7 @@ class Network:
         """Put every pruned weight back to +0.0."""
         if self._masks:
             torch._foreach_mul_(self._masked, self._masks)
-            if optimizer is None or id(optimizer) in self._inexact:
+            if id(optimizer) not in self._exact:
                 torch._foreach_add_(self._masked, 0.0)  # -0.0 + 0.0 is +0.0
 
     @torch.no_grad()
@@ -227,7 +227,7 @@ class Network:
             for name, mask in self.state.masks.items():
                 parameters[name].mul_(mask).add_(0.0)
         masked = dict(zip(self._masked, self._masks, strict=True))
-        self._inexact = {id(o) for o in self.optimizers if not mask_memory(o, masked)}
+        self._exact = {id(o) for o in self.optimizers if mask_memory(o, masked)}
 
     def _restore_schedule(self, snapshot: Snapshot) -> None:
         for scheduler, kept in zip(self.schedulers, snapshot["schedulers"], strict=True):

@@ -6,7 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import optim
 from torch.optim import Optimizer
+
+BY_ELEMENT: tuple[type[Optimizer], ...] = (
+    optim.ASGD,
+    optim.Adadelta,
+    optim.Adagrad,
+    optim.Adam,
+    optim.AdamW,
+    optim.Adamax,
+    optim.NAdam,
+    optim.RAdam,
+    optim.RMSprop,
+    optim.Rprop,
+    optim.SGD,
+)
+"""Optimizers in which every weight moves by its own gradient and memory alone."""
 
 
 @torch.no_grad()
@@ -18,19 +34,13 @@ def mask_memory(optimizer: Optimizer, masks: Mapping[torch.Tensor, torch.Tensor]
         masks: The mask of each weight.
 
     Returns:
-        Whether all of its memory is by element, so that a pruned weight with no gradient
-        cannot move any more.
+        Whether a pruned weight with no gradient cannot move any more.
     """
-    by_element = True
     for weight, mask in masks.items():
         for value in optimizer.state.get(weight, {}).values():
-            if isinstance(value, int | float) or value is None:
-                continue
             if isinstance(value, torch.Tensor) and value.shape == weight.shape:
                 value.mul_(mask)
-            elif not isinstance(value, torch.Tensor) or value.numel() > 1:
-                by_element = False
-    return by_element
+    return type(optimizer) in BY_ELEMENT
 
 
 def settings(group: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ CHECKPOINTS = "checkpoints"
 WEIGHTS = "pruned.safetensors"
 MASKS = "masks.safetensors"
 JOURNAL = "journal.jsonl"
+HISTORY = "history.jsonl"
 RESULT = "result.json"
 
 _CLAIM = ".claimed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Literal, cast
 
@@ -16,6 +17,7 @@ Edge = Literal["start", "end"]
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ep|st|%)")
 _ANCHOR = re.compile(r"([A-Za-z_][\w-]*)\.(start|end)")
+_DIGITS = Context(prec=60)  # more than anybody writes, so that text reads back exactly
 _UNITS = "write 3ep (epochs), 400st (steps) or 30% (of the run)"
 
 
@@ -27,8 +29,8 @@ class Time:
     unit: Unit
 
     def __str__(self) -> str:
-        text = str(self.value.numerator) if self.value.denominator == 1 else str(float(self.value))
-        return f"{text}{self.unit}"
+        value = _DIGITS.divide(Decimal(self.value.numerator), Decimal(self.value.denominator))
+        return f"{value:f}{self.unit}"
 
 
 @dataclass(frozen=True)

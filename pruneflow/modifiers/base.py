@@ -28,10 +28,16 @@ ACTION_ORDER: tuple[Action, ...] = ("snapshot", "prune", "rewind", "freeze", "lr
 
 
 class FieldError(ValueError):
-    """A value that is well formed but does not fit, and the field that holds it."""
+    """A value that is well formed but does not fit, and the field that holds it.
+
+    Attributes:
+        field: The field's name.
+        modifier: Whose field, where it is not the one that was asked.
+    """
 
     def __init__(self, field: str, message: str) -> None:
         self.field = field
+        self.modifier = ""
         super().__init__(message)
 
 
@@ -176,9 +182,9 @@ class Site:
         except ValueError as error:
             raise FieldError(name, str(error)) from None
 
-    def duration(self, modifier: Modifier, name: str) -> int:
+    def duration(self, modifier: Modifier, name: str, horizon: Horizon | None = None) -> int:
         """Like ``step``, for a length of time that must be one step at least."""
-        steps = self.step(modifier, name)
+        steps = self.step(modifier, name, horizon)
         if steps < 1:
             raise FieldError(name, f"{getattr(modifier, name)} rounds to no step at all")
         return steps
@@ -190,10 +196,13 @@ class Site:
             FieldError: A name matches nothing, or no layer is left.
         """
         targets = self.targets if modifier.targets is None else modifier.targets
+        wrong = "targets"
         try:
+            targets.choose(self.layers)
+            wrong = "ignore"
             return targets.without(modifier.ignore).choose(self.layers)
         except ValueError as error:
-            raise FieldError("targets", str(error)) from None
+            raise FieldError(wrong, str(error)) from None
 
     @cached_property
     def rate_horizon(self) -> Horizon:
@@ -217,6 +226,9 @@ class Site:
         self._resolving.append(moment)
         try:
             start, end = self.modifiers[moment.modifier].span(self)
+        except FieldError as error:
+            error.modifier = error.modifier or moment.modifier
+            raise
         finally:
             self._resolving.remove(moment)
         return start if moment.edge == "start" else end

@@ -66,7 +66,8 @@ class Instant:
         return words[value] if isinstance(value, str) and value in words else parse_moment(value)
 
     def render(self, value: Moment) -> str:
-        return str(value)
+        named = {time: word for word, time in self.words}
+        return named.get(value, str(value)) if isinstance(value, Time) else str(value)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Number:
 
     def parse(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"needs a number, got '{value}'")
+            hint = f" ({self.hint})" if self.hint else ""
+            raise ValueError(f"needs a number, got '{value}'{hint}")
         too_low = value < self.low or (self.above and value == self.low)
         too_high = value > self.high or (self.below and value == self.high)
         if too_low or too_high or not math.isfinite(value):

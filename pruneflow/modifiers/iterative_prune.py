@@ -91,6 +91,8 @@ class IterativePrune(TargetedModifier):
         found = []
         if (self.rounds is None) == (self.sparsity is None):
             found.append(("", "give exactly one of 'rounds' and 'sparsity'"))
+        if self.rounds is not None and self.rounds > MAX_ROUNDS:
+            found.append(("rounds", f"{self.rounds} is more than {MAX_ROUNDS}"))
         if not isinstance(self.rewind_to, Time):
             found.append(("rewind_to", "needs 'init' or a time such as 1ep"))
         elif self.rewind == "none" and self.rewind_to != INIT:

@@ -97,12 +97,18 @@ class LearningRate(Modifier):
         else:
             end = start + 1
         if end <= start:
-            raise FieldError("end", f"the end (step {end}) is not after the start (step {start})")
+            mend = (
+                "" if self.end else ": the run or round ends there; start earlier, or lengthen it"
+            )
+            text = f"the end (step {end}) is not after the start (step {start}){mend}"
+            raise FieldError("end", text)
         return start, end
 
     def needed_steps(self, site: Site) -> int:
         """See base class."""
-        return 0 if site.rate_rewinds else self.span(site)[1]
+        start, end = self.span(site)
+        is_open = self.end is None and site.rate_horizon.total is None
+        return 0 if site.rate_rewinds else start if is_open else end
 
     def events(self, site: Site) -> Sequence[Event]:
         """See base class."""
@@ -125,7 +131,7 @@ class LearningRate(Modifier):
         if warmup >= end - start:
             raise FieldError("warmup", f"{self.warmup} is as long as the whole span")
         length = end - start - warmup
-        every = site.duration(self, "every") if self.every is not None else None
+        every = site.duration(self, "every", site.rate_horizon) if self.every is not None else None
         stairs = sorted(site.rate_horizon.steps(time) for time in self.milestones or ())
 
         def rate(clock: int, own: float) -> float:

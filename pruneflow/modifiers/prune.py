@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pruneflow.modifiers.base import Event, FieldError, Site, TargetedModifier, modifier
 from pruneflow.modifiers.fields import (
+    PERCENT_HINT,
     SPARSITY,
     Choice,
     Count,
@@ -26,6 +27,8 @@ from pruneflow.timeline import Moment, Time, parse_time
 
 if TYPE_CHECKING:
     from pruneflow.network import Network
+
+MAX_EVENTS = 100_000
 
 
 @modifier("prune")
@@ -59,7 +62,9 @@ class Prune(TargetedModifier):
     )
     criterion: str = option(Choice(CRITERIA), "which weights go first", "magnitude")
     allocation: str = option(Choice(ALLOCATIONS), "how zeros are spread over layers", "global")
-    max_layer_sparsity: float = option(Number(0, 1), "no layer becomes sparser than this", 1.0)
+    max_layer_sparsity: float = option(
+        Number(0, 1, hint=PERCENT_HINT), "no layer becomes sparser than this", 1.0
+    )
     min_nonzeros: int | None = option(
         Count(),
         "weights every layer keeps; default: one for each output unit, or the layer's "
@@ -97,8 +102,8 @@ class Prune(TargetedModifier):
     def span(self, site: Site) -> tuple[int, int]:
         """See base class."""
         if self.milestones is not None:
-            steps = [site.horizon.steps(time) for time, _ in self.milestones]
-            return min(steps), max(steps)
+            table = self._sparsities(site)
+            return table[0][0], table[-1][0]
         start = site.step(self, "start")
         end = start if self.end is None else site.step(self, "end")
         if end < start:
@@ -135,13 +140,18 @@ class Prune(TargetedModifier):
     def _sparsities(self, site: Site) -> list[tuple[int, Sparsity]]:
         """Each event's step and sparsity."""
         if self.milestones is not None:
-            table = [(site.horizon.steps(time), value) for time, value in self.milestones]
-            return [*sorted(table)]
+            try:
+                return sorted((site.horizon.steps(time), value) for time, value in self.milestones)
+            except ValueError as error:
+                raise FieldError("milestones", str(error)) from None
         start, end = self.span(site)
         assert self.sparsity is not None
         if end == start:
             return [(end, self.sparsity)]
-        steps = [*range(start, end, site.duration(self, "every")), end]
+        every = site.duration(self, "every")
+        if (end - start) // every > MAX_EVENTS:
+            raise FieldError("every", f"{self.every} makes more than {MAX_EVENTS:,} events")
+        steps = [*range(start, end, every), end]
         return [(step, self._at((step - start) / (end - start))) for step in steps]
 
     def _at(self, p: float) -> Sparsity:

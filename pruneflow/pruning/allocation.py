@@ -49,12 +49,13 @@ class Guard:
 
     def caps(self, layers: Sequence[Layer], sparsity: float) -> dict[str, int]:
         """The most zeros that each layer may have when the whole is to reach ``sparsity``."""
+        size = sum(layer.size for layer in layers)
+        spare = max(0, size - ceil(exact(sparsity) * size) - len(layers))
         caps = {}
         for layer in layers:
-            share = layer.size - ceil(exact(sparsity) * layer.size)
             least = self.min_nonzeros
-            if least is None:
-                least = max(1, min(layer.rows, share))
+            if least is None:  # one weight, and a share of what then is left
+                least = min(layer.rows, 1 + spare * layer.size // size)
             by_count = layer.size - min(least, layer.size)
             by_share = int(exact(self.max_layer_sparsity) * layer.size)
             caps[layer.name] = min(by_count, by_share)
@@ -96,7 +97,7 @@ def per_layer(layers: Sequence[Layer], sparsity: Sparsity, guard: Guard) -> Quot
 
 def spread(total: int, shares: Mapping[str, int]) -> dict[str, int]:
     """Divide ``total`` in proportion to ``shares``, exactly (largest remainder, then order)."""
-    whole = sum(shares.values())
+    whole = sum(shares.values()) or 1
     parts = {name: total * share // whole for name, share in shares.items()}
     by_remainder = sorted(shares, key=lambda name: -(total * shares[name] % whole))
     for name in by_remainder[: total - sum(parts.values())]:

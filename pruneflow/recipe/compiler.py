@@ -110,7 +110,7 @@ def _owners(recipe: Recipe, site: Site) -> Iterator[Problem]:
     for one, other in combinations(owners, 2):
         shared = [layer.name for layer in site.chosen(one) if layer in site.chosen(other)]
         (start, end), (first, last) = one.span(site), other.span(site)
-        if shared and (start == first or max(start, first) < min(end, last)):
+        if shared and (start == first or (start < last and first < end)):
             text = (
                 f"modifiers.{other.name}: '{shared[0]}' has two owners of its mask: "
                 f"'{one.name}' (steps {start} to {end}) and "
@@ -162,5 +162,7 @@ def _account(
 
 
 def _place(recipe: Recipe, modifier: Modifier, error: FieldError) -> Problem:
-    path = ("modifiers", modifier.name, error.field)
+    path: tuple[str, ...] = ("modifiers", error.modifier or modifier.name, error.field)
+    if error.field == "targets" and getattr(modifier, "targets", None) is None:
+        path = ("targets",)
     return Problem(recipe.locate(path), f"{'.'.join(path)}: {error}")

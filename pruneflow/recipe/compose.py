@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruneflow.errors import Problem, PruneFlowError, RecipeError
+from pruneflow.errors import ConfigError, Problem, PruneFlowError, RecipeError
 from pruneflow.recipe import library, schema
 from pruneflow.recipe.declaration import Locate, Recipe
-from pruneflow.recipe.references import mentions, resolve
-from pruneflow.recipe.source import KeyPath, Source
+from pruneflow.recipe.references import mentions, reference_keys, resolve
+from pruneflow.recipe.source import REFERENCE, KeyPath, Source
 
 if TYPE_CHECKING:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.core.config_search_path import ConfigSearchPath
     from omegaconf import DictConfig
 
 _SPARSITY = re.compile(r"^\+{0,2}sparsity=")
@@ -47,7 +48,8 @@ def load_recipe(
     arguments = [_from_root(override) for override in overrides]
     if sparsity is not None:
         arguments.append(f"sparsity={sparsity}")
-    arguments = spelled_out([f"recipe={name}", *arguments])
+    quoted = name.replace("'", r"\'")
+    arguments = spelled_out([f"recipe='{quoted}'", *arguments])
     loader = config_loader()
     from hydra.types import RunMode
 
@@ -56,15 +58,39 @@ def load_recipe(
     return from_config(config, loader, "recipe", arguments)
 
 
-def config_loader() -> ConfigLoaderImpl:
-    """A loader that sees ``conf/`` and the recipes."""
+def config_loader(
+    config_path: str | None = None, config_dir: str | None = None
+) -> ConfigLoaderImpl:
+    """A loader that sees ``conf/`` and the recipes; for the arguments see ``search_path``."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    return ConfigLoaderImpl(search_path(config_path, config_dir))
+
+
+def search_path(config_path: str | None = None, config_dir: str | None = None) -> ConfigSearchPath:
+    """Where Hydra looks for configuration.
+
+    Args:
+        config_path: In place of PruneFlow's own ``conf/``.
+        config_dir: Before that.
+
+    Raises:
+        ConfigError: ``config_dir`` is no folder.
+    """
     from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_search_path import SearchPathQuery
 
     from pruneflow.recipe.hydra_source import register
 
     register()
-    return ConfigLoaderImpl(create_config_search_path(str(library.data_root() / "conf")))
+    main = str(Path(config_path).absolute()) if config_path else str(library.data_root() / "conf")
+    path = create_config_search_path(main)
+    if config_dir is not None:
+        if not Path(config_dir).is_dir():
+            raise ConfigError(f"--config-dir: no folder '{config_dir}'")
+        own = f"file://{Path(config_dir).absolute()}"
+        path.prepend("command-line", own, anchor=SearchPathQuery(provider="main"))
+    return path
 
 
 def spelled_out(overrides: Sequence[str]) -> list[str]:
@@ -108,7 +134,7 @@ def from_config(
             "${sparsity}); leave 'sparsity=' out"
         )
         raise RecipeError(Problem(_typed(asked), text))
-    return schema.build(resolve(tree, locate), name, locate)
+    return schema.build(resolve(tree, locate), name, _followed(tree, locate))
 
 
 class reported:  # noqa: N801  (reads as a word in a with statement)
@@ -130,6 +156,11 @@ class reported:  # noqa: N801  (reads as a word in a with statement)
 
 def _plainly(error: BaseException) -> str:
     """Hydra's message in one or two lines."""
+    from hydra.errors import OverrideParseException
+
+    if isinstance(error, OverrideParseException):
+        mend = "write KEY=VALUE, with quotes around a VALUE that holds special characters"
+        return f"{_typed(error.override)}: is not understood; {mend}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error.__cause__
     if cause is not None and str(cause) not in str(error):
@@ -138,6 +169,8 @@ def _plainly(error: BaseException) -> str:
     absent = re.search(r"Could not (?:find|load) '([^']+)'", text)
     if absent and absent[1].startswith("recipe/"):
         return library.unknown(absent[1].removeprefix("recipe/"))
+    if gone := re.search(r"Could not delete from config. '([^']+)' does not exist", text):
+        return f"command line (~{gone[1]}): there is no '{gone[1]}' to delete"
     missing = re.search(r"Key '([^']+)' is not in struct", text)
     known = re.search(r"Could not override '([^']+)'", text)
     if missing and known:
@@ -187,6 +220,22 @@ def _locator(defaults: Sequence[Any], overrides: Sequence[str]) -> Locate:
                 inner = part[len(package) :]
                 if part[: len(package)] == package and (not inner or inner in source.lines):
                     return source.place(inner)
+            below = next((typed[key] for key in typed if key.startswith(f"{dotted}.")), None)
+            if part and below is not None:
+                return _typed(below)
         return "recipe"
 
     return locate
+
+
+def _followed(tree: Any, locate: Locate) -> Locate:
+    """Finds where a value was written: behind a whole reference, at what it refers to."""
+
+    def follow(path: KeyPath) -> str:
+        value = tree
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        whole = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        return follow(tuple(reference_keys(whole[1]))) if whole else locate(path)
+
+    return follow

@@ -93,11 +93,11 @@ def load(name: str, trail: tuple[str, ...] = ()) -> Source:
 def unknown(name: str) -> str:
     """The message for a recipe or fragment that is not there."""
     if is_path(name):
-        return f"no recipe file '{name}'"
+        return f"no recipe file '{name}'; the names of recipe files end in .yaml"
     if name.startswith(f"{PARTS}/"):
         fragment = name.removeprefix(f"{PARTS}/")
         return f"no fragment '{fragment}'.{did_you_mean(fragment, names(parts=True), True)}"
-    hint = did_you_mean(name, names(), always=True)
+    hint = did_you_mean(name.removeprefix(f"{BUILTIN}/"), names(), always=True)
     if Path(name).is_file():
         hint = f" There is a file of that name: write './{name}'."
     return f"no recipe '{name}'.{hint}"

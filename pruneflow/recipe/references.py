@@ -33,7 +33,7 @@ def mentions(tree: Any, name: str) -> bool:
     if isinstance(tree, list):
         return any(mentions(part, name) for part in tree)
     return isinstance(tree, str) and any(
-        _keys(found)[0] == name for found in REFERENCE.findall(tree)
+        reference_keys(found)[0] == name for found in REFERENCE.findall(tree)
     )
 
 
@@ -46,7 +46,8 @@ def resolve(tree: Mapping[str, Any], locate: Locate) -> dict[str, Any]:
     return _Resolver(tree, locate).value(tree, (), ())  # type: ignore[no-any-return]
 
 
-def _keys(reference: str) -> list[str]:
+def reference_keys(reference: str) -> list[str]:
+    """The path that a reference names, seen from the recipe's own root."""
     keys = reference.split(".")
     return keys[1:] if keys[0] == ROOT and len(keys) > 1 else keys
 
@@ -80,11 +81,12 @@ class _Resolver:
     def text(self, match: re.Match[str], path: KeyPath, pending: tuple[str, ...]) -> str:
         part = self.refer(match[1], path, pending)
         if isinstance(part, dict | list):
-            self.fail(path, f"{match[0]} is not a single value; it cannot be part of a text")
+            name = ".".join(reference_keys(match[1]))
+            self.fail(path, f"${{{name}}} is not a single value; it cannot be part of a text")
         return str(part)
 
     def refer(self, reference: str, path: KeyPath, pending: tuple[str, ...]) -> Any:
-        keys = _keys(reference)
+        keys = reference_keys(reference)
         name = ".".join(keys)
         if name in pending:
             self.fail(path, f"${{{name}}} refers to itself")

@@ -67,12 +67,12 @@ def _modifiers(tree: Any, found: list[Found]) -> Iterator[tuple[str, Modifier]]:
         path = ("modifiers", str(name))
         if not isinstance(values, Mapping):
             found.append((path, f"needs a mapping such as {example}, got '{values}'"))
-        elif "type" not in values:
+        elif values.get("type") is None:
             others = [other for other in tree if other != name]
             near = get_close_matches(str(name), others, 1)
             hint = f" Or did you mean '{near[0]}'?" if near else ""
             found.append((path, f"'type' is missing.{did_you_mean('', MODIFIERS, True)}{hint}"))
-        elif values["type"] not in MODIFIERS:
+        elif not isinstance(values["type"], str) or values["type"] not in MODIFIERS:
             hint = did_you_mean(values["type"], MODIFIERS, always=True)
             found.append(((*path, "type"), f"unknown type '{values['type']}'.{hint}"))
         elif (modifier := _modifier(str(name), values, found)) is not None:

@@ -24,7 +24,7 @@ MAX_DEPTH = 16
 
 KeyPath = tuple[str, ...]
 
-REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.[\w-]+)*)\}")
+REFERENCE = re.compile(r"(?<!\\)\$\{([A-Za-z_]\w*(?:\.[\w-]+)*)\}")
 _DEFAULT_NAME = re.compile(r"[A-Za-z]\w*(?:[/-]\w+)*")
 _DEFAULT_GROUP = re.compile(r"(_parts|[A-Za-z]\w*)(@modifiers(\.[A-Za-z_][\w-]*)?)?")
 
@@ -93,6 +93,9 @@ def parse_source(text: str, file: str) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         _refuse(file, mark.line + 1 if mark else 1, _explain(error))
+    except yaml.reader.ReaderError as error:
+        number = text.count("\n", 0, error.position) + 1
+        _refuse(file, number, f"not valid YAML: the character {chr(error.character)!r}")
     except yaml.YAMLError as error:
         _refuse(file, 1, f"not valid YAML: {error}")
     _check_defaults(source)

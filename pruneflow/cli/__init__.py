@@ -1,0 +1,79 @@
+"""The command ``pruneflow``: a dispatcher that imports nothing it does not need.
+
+Exit codes: 0 good, 1 a fault of ours or of the training, 2 a mistake the person can mend,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from pruneflow import __version__
+from pruneflow.errors import PruneFlowError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Command:
+    """A word after ``pruneflow``: where its ``main(arguments)`` is, and one line of help."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "train": Command("pruneflow.cli.train", "train and prune a network by a recipe"),
+    "plan": Command("pruneflow.cli.plan", "show what a recipe will do, step by step"),
+    "recipes": Command("pruneflow.cli.recipes", "list, show and check recipes"),
+}
+
+EXAMPLES = """examples:
+  pruneflow train recipe=lenet_imp sparsity=0.5,0.9 -m
+  pruneflow plan recipe=gradual model=lenet5 data=mnist
+  pruneflow recipes show prune"""
+
+
+def usage() -> str:
+    """What ``pruneflow --help`` prints."""
+    commands = "\n".join(f"  {name:<9}{command.help}" for name, command in COMMANDS.items())
+    return (
+        f"usage: pruneflow COMMAND [key=value ...] [-m]\n\ncommands:\n{commands}\n\n{EXAMPLES}\n\n"
+        "'pruneflow COMMAND --help' tells more; 'pruneflow --version' the version."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: The words after ``pruneflow``; by default those of this process.
+
+    Returns:
+        The exit code.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())  # noqa: T201
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"pruneflow {__version__}")  # noqa: T201
+        return 0
+    name, rest = arguments[0], list(arguments[1:])
+    if name not in COMMANDS:
+        return _complain(f"unknown command '{name}'.{did_you_mean(name, COMMANDS, always=True)}", 2)
+    try:
+        return int(import_module(COMMANDS[name].module).main(rest))
+    except PruneFlowError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        sys.stderr.close()
+        return 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"pruneflow: {message}", file=sys.stderr)  # noqa: T201
+    return code

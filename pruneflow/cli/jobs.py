@@ -1,0 +1,157 @@
+"""Every job of a command line, composed, checked and planned before the first one starts."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from pruneflow.cli.hydra_app import register_resolvers
+from pruneflow.errors import ConfigError, Problem, RecipeError, did_you_mean
+from pruneflow.recipe import library
+from pruneflow.recipe.compose import config_loader, from_config, reported
+from pruneflow.training.config import KEYS, RunConfig, import_user_modules
+
+BASIC_SWEEPER = "BasicSweeper"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One point of a sweep, or a single run.
+
+    Attributes:
+        config: What it does.
+        overrides: What the command line says about it.
+        folder: Where Hydra would put it, for a single run.
+    """
+
+    config: RunConfig
+    overrides: tuple[str, ...]
+    folder: Path
+
+
+class Composer:
+    """Composes a command's configuration for lists of overrides.
+
+    Args:
+        command: The primary configuration's name.
+        parsed: The command line.
+    """
+
+    def __init__(self, command: str, parsed: Namespace) -> None:
+        register_resolvers()
+        self.command = parsed.config_name or command
+        self.loader = config_loader(parsed.config_path, parsed.config_dir)
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The configuration of one job, Hydra's own part included.
+
+        Raises:
+            RecipeError: It does not compose.
+        """
+        with reported():
+            config = self.loader.load_configuration(
+                self.command, list(overrides), RunMode.RUN, from_shell=False
+            )
+        HydraConfig.instance().set_config(config)  # ${hydra:...} may be asked for below
+        return config
+
+    def job(self, overrides: Sequence[str]) -> Job:
+        """One job.
+
+        Raises:
+            UserError: It cannot be run as it stands.
+        """
+        _require_inside(overrides)
+        _require_known(overrides)
+        config = self.compose(overrides)
+        if OmegaConf.select(config, "recipe") is None:
+            names = ", ".join(library.names())
+            raise ConfigError(f"no recipe given; write recipe=NAME. Available: {names}")
+        with reported():
+            tree = plain(config)
+            folder = Path(str(config.hydra.run.dir))
+        import_user_modules(tree.get("imports"))
+        recipe = from_config(config, self.loader, self.command, overrides)
+        return Job(RunConfig.from_tree(tree, recipe), tuple(overrides), folder)
+
+    def jobs(self, overrides: Sequence[str], multirun: bool) -> list[Job]:
+        """All jobs of a command line.
+
+        Raises:
+            UserError: One of them cannot be run as it stands.
+        """
+        if not multirun:
+            return [self.job(overrides)]
+        return [self.job(point) for point in self.points(overrides)]
+
+    def sweep_folder(self, overrides: Sequence[str]) -> str:
+        """Where a sweep's jobs go."""
+        with reported():
+            master = self.loader.load_configuration(
+                self.command, list(overrides), RunMode.MULTIRUN, from_shell=False
+            )
+            return str(master.hydra.sweep.dir)
+
+    def points(self, overrides: Sequence[str]) -> Iterator[list[str]]:
+        """The override lists of a sweep, in the order Hydra's basic sweeper runs them.
+
+        Another sweeper chooses its points while it runs: then there are none to check here.
+        """
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        with reported():
+            master = self.loader.load_configuration(
+                self.command, list(overrides), RunMode.MULTIRUN, from_shell=False
+            )
+            if not str(master.hydra.sweeper._target_).endswith(BASIC_SWEEPER):
+                return
+            from_config = [f"{k}={v}" for k, v in (master.hydra.sweeper.params or {}).items()]
+            parser = OverridesParser.create(config_loader=self.loader)
+            parsed = parser.parse_overrides([*from_config, *overrides])
+        choices = []
+        for override in parsed:
+            if override.is_sweep_override():
+                key = override.get_key_element()
+                choices.append([f"{key}={v}" for v in override.sweep_string_iterator()])
+            elif override.input_line is not None:
+                choices.append([override.input_line])
+        yield from (list(point) for point in product(*choices))
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration without Hydra's part and the recipe, references resolved."""
+    keys = [str(key) for key in config if key not in ("hydra", "recipe")]
+    masked = OmegaConf.masked_copy(config, keys)
+    masked._set_parent(None)
+    tree: Any = OmegaConf.to_container(masked, resolve=True)
+    return dict(tree)
+
+
+def _require_known(overrides: Sequence[str]) -> None:
+    """Refuse mistyped keys with a suggestion, which Hydra does not make."""
+    known = (*KEYS, "recipe", "hydra", "sparsity")
+    for override in overrides:
+        key = re.split(r"[=.@/]", override, maxsplit=1)[0]
+        if key and key[0] not in "+~" and key not in known:
+            raise ConfigError(f"command line ({override}): no key '{key}'."
+                              f"{did_you_mean(key, known, always=True)}")  # fmt: skip
+
+
+def _require_inside(overrides: Sequence[str]) -> None:
+    """Refuse recipe files outside the current folder; ``RecipeCallback`` takes any path."""
+    for override in overrides:
+        key, _, name = override.partition("=")
+        if key.lstrip("+") == "recipe" and library.is_path(name):
+            here = Path.cwd().resolve()
+            if not Path(name).resolve().is_relative_to(here):
+                text = "lies outside this folder: copy it here, or into ./recipes"
+                raise RecipeError(Problem(f"command line ({override})", text))

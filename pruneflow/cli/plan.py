@@ -1,0 +1,32 @@
+"""``pruneflow plan``: what a recipe will do, without training or reading data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from pruneflow import runfolder
+from pruneflow.cli.arguments import only_shows, parse
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Show the plan of every job of a command line."""
+    parsed = parse(arguments)
+    if only_shows(parsed):
+        from pruneflow.cli.hydra_app import show
+
+        return show("plan", parsed)
+    from pruneflow.cli.jobs import Composer
+    from pruneflow.report.pictures import draw_plan
+    from pruneflow.report.tables import plan_table
+    from pruneflow.training.planning import preview
+
+    console = Console()
+    for job in Composer("plan", parsed).jobs(parsed.overrides, parsed.multirun):
+        plan = preview(job.config).to_dict()
+        runfolder.write_json(job.folder / runfolder.PLAN, plan)
+        draw_plan(plan, job.folder / "plan.png")
+        console.print(plan_table(plan))
+        console.print(f"Picture: {job.folder / 'plan.png'}", highlight=False, soft_wrap=True)
+    return 0

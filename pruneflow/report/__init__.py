@@ -1,0 +1,1 @@
+"""Tables and pictures of plans, runs and sweeps, made from the files they leave."""

@@ -1,0 +1,166 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+SHOWN_EVENTS = 60
+
+
+def plan_summary(plan: Mapping[str, Any]) -> RenderableType:
+    """The short form: one line a modifier."""
+    table = _table("modifier", "does", ">steps", ">epochs", ">events", ">leaves")
+    for name in dict.fromkeys(event["modifier"] for event in plan["events"]):
+        events = [event for event in plan["events"] if event["modifier"] == name]
+        first, last = events[0], events[-1]
+        actions = " + ".join(dict.fromkeys(event["event"] for event in events))
+        pruned = [event for event in events if event["event"] == "prune"]
+        table.add_row(
+            name,
+            actions,
+            _range(first["step"], last["step"]),
+            _range(f"{first['epoch']:g}", f"{last['epoch']:g}"),
+            str(len(events)),
+            _left(pruned[-1]) if pruned else "",
+        )
+    return Group(_headline(plan), table)
+
+
+def plan_table(plan: Mapping[str, Any]) -> RenderableType:
+    """Every event with its exact total, then each layer at the end."""
+    table = _table(">step", ">epoch", "modifier", "event", "", ">sparsity", ">nonzeros", ">LR")
+    events = plan["events"]
+    shown = events if len(events) <= SHOWN_EVENTS else events[: SHOWN_EVENTS - 10]
+    for event in shown:
+        _event_row(table, event)
+    if len(shown) < len(events):
+        skipped = len(events) - SHOWN_EVENTS
+        table.add_row("…", "…", f"{skipped} more", "in plan.json", *[""] * 4)
+        for event in events[-10:]:
+            _event_row(table, event)
+    parts: list[RenderableType] = [_headline(plan), table]
+    if events and plan["layers"]:
+        parts.append(_layer_table(plan, events[-1]))
+    return Group(*parts)
+
+
+def run_table(result: Mapping[str, Any]) -> RenderableType:
+    """A finished run: its layers, then its outcome."""
+    table = _table("layer", ">weights", ">left", ">sparsity", ">bytes, packed")
+    for name, layer in result["layers"].items():
+        table.add_row(
+            name,
+            f"{layer['parameters']:,}",
+            f"{layer['nonzeros']:,}",
+            f"{layer['sparsity']:.2%}" if layer["sparsity"] else "-",
+            f"{layer['bytes']['packed']:,}",
+        )
+    ratio = result["compression"]
+    outcome = Text.assemble(
+        ("sparsity ", "dim"), (f"{result['sparsity']:.2%}", "bold"),
+        ("   test accuracy ", "dim"), (accuracies(result["accuracy"]), "bold"),
+        ("   of dense: ", "dim"), f"{ratio['parameters']:.2%} of parameters, "
+        f"{ratio['bytes']:.2%} of bytes",
+    )  # fmt: skip
+    if result["status"] != "complete":
+        outcome.append(f"   {result['status']}", "bold red")
+    return Group(table, outcome)
+
+
+def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """One line a job; a job without a result failed."""
+    columns = [">job", "recipe", ">seed", ">sparsity", ">dense", ">pruned", ">final", ">size"]
+    table = _table(*columns)
+    for job in jobs:
+        result = job.get("result")
+        if result is None:
+            table.add_row(job["job"], Text("failed", "bold red"), *[""] * 6)
+            continue
+        scores = result["accuracy"]
+        table.add_row(
+            job["job"],
+            result["recipe"],
+            str(result["seed"]),
+            f"{result['sparsity']:.2%}",
+            *(_percent(scores[key]) for key in ("dense", "pruned", "final")),
+            f"{result['compression']['bytes']:.2%}",
+        )
+    legend = (
+        "Test accuracy before the first pruning (dense), right after the last one (pruned) and "
+        "at the end (final); size in bytes of dense, index counted."
+    )
+    return Group(table, Text(legend, "dim"))
+
+
+def accuracies(scores: Mapping[str, float | None]) -> str:
+    """``98.1 % dense → 95.0 % pruned → 97.8 % final``, as far as known."""
+    known = [f"{value:.2%} {name}" for name, value in scores.items() if value is not None]
+    return " → ".join(known) or "not measured"
+
+
+def _headline(plan: Mapping[str, Any]) -> Text:
+    steps, each = plan["steps"], plan["steps_per_epoch"]
+    return Text.assemble(
+        ("plan ", "dim"), (plan["recipe"], "bold"),
+        ("   steps ", "dim"), f"{steps:,}", f" ({steps / each:g} epochs of {each:,})",
+        ("   weights ", "dim"), f"{plan['weights']:,} in {len(plan['layers'])} layers",
+    )  # fmt: skip
+
+
+def _event_row(table: Table, event: Mapping[str, Any]) -> None:
+    unknown = event["nonzeros"] is None
+    rate = event.get("lr")
+    table.add_row(
+        f"{event['step']:,}",
+        f"{event['epoch']:.4g}",
+        event["modifier"],
+        event["event"],
+        Text(event["label"], "dim"),
+        "?" if unknown else f"{event['sparsity']:.2%}",
+        "by the weights" if unknown else f"{event['nonzeros']:,}",
+        "?" if rate is None else f"{rate:.3g}",
+    )
+
+
+def _layer_table(plan: Mapping[str, Any], event: Mapping[str, Any]) -> Table:
+    table = _table("layer", ">weights", ">left at the end", ">sparsity")
+    for name, shape in plan["layers"].items():
+        size = 1
+        for length in shape:
+            size *= length
+        fewest, most = event["layers"][name]
+        table.add_row(
+            name,
+            f"{size:,}",
+            f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}",
+            f"{1 - fewest / size:.2%}" if fewest == most
+            else f"{1 - most / size:.2%} to {1 - fewest / size:.2%}",
+        )  # fmt: skip
+    return table
+
+
+def _left(event: Mapping[str, Any]) -> str:
+    if event["nonzeros"] is None:
+        return "by the weights"
+    return f"{event['nonzeros']:,} ({event['sparsity']:.2%} sparse)"
+
+
+def _range(first: object, last: object) -> str:
+    return str(first) if first == last else f"{first} - {last}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.removeprefix(">"), justify="right" if ">" in column else "left")
+    return table

@@ -1,0 +1,1 @@
+"""One training run: from a resolved configuration to a run folder."""

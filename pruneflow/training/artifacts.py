@@ -1,0 +1,120 @@
+"""What a run leaves behind: weights, masks, journal, result."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from safetensors.torch import save
+
+from pruneflow import runfolder
+from pruneflow.pruning.masks import count_zeros
+from pruneflow.training.config import RunConfig
+from pruneflow.training.measure import MeasuredRecipe
+
+PACKAGES = ("pruneflow", "torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy")
+
+
+def write(
+    folder: Path,
+    config: RunConfig,
+    recipe: MeasuredRecipe,
+    module: LightningModule,
+    accuracy: float | None,
+    metrics: Mapping[str, float],
+    seconds: float,
+) -> dict[str, Any]:
+    """Write a finished run's files, ``result.json`` last, and return what that holds."""
+    assert recipe.engine is not None
+    state = recipe.engine.state
+    weights = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    masks = {name: mask.ne(0).to(torch.uint8).cpu() for name, mask in state.masks.items()}
+    runfolder.write_bytes(folder / runfolder.WEIGHTS, save(_separate(weights)))
+    runfolder.write_bytes(folder / runfolder.MASKS, save(_separate(masks)))
+    runfolder.write_json_lines(folder / runfolder.JOURNAL, state.journal)
+    runfolder.write_json_lines(folder / runfolder.HISTORY, recipe.history)
+    layers = layer_sizes(module, masks)
+    result = {
+        "recipe": config.recipe.name,
+        "model": _name(config.values["model"]),
+        "data": _name(config.values["data"]),
+        "seed": config.values["seed"],
+        "config_hash": config.digest,
+        "status": "complete" if recipe.is_complete else "incomplete",
+        "steps": recipe.clock,
+        "sparsity": recipe.engine.sparsity,
+        "nonzeros": recipe.engine.nonzeros,
+        "parameters": sum(layer["parameters"] for layer in layers.values()),
+        "layers": layers,
+        "accuracy": {**recipe.accuracy, "final": accuracy},
+        "metrics": dict(metrics),
+        "compression": compression(layers),
+        "seconds": round(seconds, 3),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES},
+    }
+    runfolder.write_json(folder / runfolder.RESULT, result)
+    return result
+
+
+def layer_sizes(
+    module: LightningModule, masks: Mapping[str, torch.Tensor]
+) -> dict[str, dict[str, Any]]:
+    """For each parameter its weights, its nonzeros, and its bytes dense and packed."""
+    layers = {}
+    for name, parameter in module.named_parameters():
+        dense = parameter.numel() * parameter.element_size()
+        mask = masks.get(name)
+        kept = parameter.numel() if mask is None else mask.numel() - count_zeros(mask)
+        packed = dense if mask is None else packed_bytes(mask, parameter.element_size())
+        layers[name] = {
+            "shape": list(parameter.shape),
+            "parameters": parameter.numel(),
+            "nonzeros": kept,
+            "sparsity": 1 - kept / parameter.numel() if mask is not None else 0.0,
+            "bytes": {"dense": dense, "packed": packed},
+        }
+    return layers
+
+
+def packed_bytes(mask: torch.Tensor, width: int) -> int:
+    """Bytes of a masked tensor with its index, in the smallest of three simple layouts.
+
+    Dense; one bit a weight and the values kept; or an 8-bit gap before each value kept, where
+    a gap of more than 255 costs a filler value.
+
+    Args:
+        mask: Nonzero where a weight is kept.
+        width: Bytes of one value.
+    """
+    flat = mask.reshape(-1)
+    places = flat.nonzero().squeeze(1)
+    kept = places.numel()
+    gaps = torch.diff(places, prepend=places.new_tensor([-1])) - 1
+    fillers = int((gaps // 256).sum())
+    bitmask = -(-flat.numel() // 8) + kept * width
+    return min(flat.numel() * width, bitmask, (kept + fillers) * (width + 1))
+
+
+def compression(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Sparse size over dense size: by parameters, and by bytes with the index counted."""
+    total = sum(layer["parameters"] for layer in layers.values())
+    dense = sum(layer["bytes"]["dense"] for layer in layers.values())
+    return {
+        "parameters": sum(layer["nonzeros"] for layer in layers.values()) / total,
+        "bytes": sum(layer["bytes"]["packed"] for layer in layers.values()) / dense,
+    }
+
+
+def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Contiguous tensors that share no memory, as safetensors wants them."""
+    return {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _name(choice: Mapping[str, Any]) -> str:
+    return str(choice["module"] or choice["name"])

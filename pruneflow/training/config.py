@@ -1,0 +1,166 @@
+"""A run's configuration: plain data, and what it stands for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pytorch_lightning import LightningDataModule, LightningModule
+
+from pruneflow.errors import ConfigError, did_you_mean
+from pruneflow.recipe import schema
+from pruneflow.recipe.declaration import Recipe
+from pruneflow.registry import Registry
+from pruneflow.zoo.data import DATA
+from pruneflow.zoo.models import MODELS, OPTIMIZERS, SCHEDULERS
+
+KEYS = (
+    "seed", "steps_per_epoch", "imports", "ckpt_path", "checkpoint",
+    "model", "data", "optimizer", "trainer", "logger",
+)  # fmt: skip
+T = TypeVar("T")
+
+_IRRELEVANT = ("ckpt_path", "checkpoint", "logger")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a run does.
+
+    Attributes:
+        values: The configuration without its recipe: ``model``, ``data``, ``optimizer``, ...
+        recipe: What to prune, and when.
+    """
+
+    values: Mapping[str, Any]
+    recipe: Recipe
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any], recipe: Recipe) -> RunConfig:
+        """Check a composed configuration.
+
+        Raises:
+            ConfigError: It has keys that mean nothing.
+        """
+        values = {key: value for key, value in tree.items() if key != "recipe"}
+        for key in values:
+            if key not in KEYS:
+                raise ConfigError(f"conf: unknown key '{key}'.{did_you_mean(key, KEYS, True)}")
+        return cls(values, recipe)
+
+    @classmethod
+    def from_lock(cls, lock: Mapping[str, Any]) -> RunConfig:
+        """What ``to_lock`` wrote."""
+        recipe = schema.build(lock["recipe"], str(lock["name"]))
+        return cls.from_tree(lock["config"], recipe)
+
+    def to_lock(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return {
+            "name": self.recipe.name,
+            "config": dict(self.values),
+            "recipe": self.recipe.to_dict(),
+        }
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything that can change the trained network."""
+        relevant = {k: v for k, v in sorted(self.values.items()) if k not in _IRRELEVANT}
+        text = json.dumps([relevant, self.recipe.to_dict()], default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def import_modules(self) -> None:
+        """Import what the person's configuration names, so that it can register words."""
+        import_user_modules(self.values["imports"])
+
+    def model(self) -> LightningModule:
+        """The module, freshly initialized.
+
+        Raises:
+            ConfigError: There is no such model or optimizer, or it does not take its arguments.
+        """
+        chosen = self.values["model"]
+        if chosen["module"] is not None:
+            return _construct(chosen["module"], LightningModule, chosen["args"], "model")
+        optimizer = self.values["optimizer"]
+        _choose(OPTIMIZERS, optimizer["name"], "optimizer.name")
+        _choose(SCHEDULERS, optimizer.get("scheduler", "none"), "optimizer.scheduler")
+        cls = _registered(MODELS, chosen["name"], "model")
+        return _call(cls, {"optimizer": optimizer, **chosen["args"]}, "model")
+
+    def data(self) -> LightningDataModule:
+        """The data module; nothing is loaded yet.
+
+        Raises:
+            ConfigError: There is no such data set, or it does not take its arguments.
+        """
+        chosen = self.values["data"]
+        if chosen["module"] is not None:
+            return _construct(chosen["module"], LightningDataModule, chosen["args"], "data")
+        arguments = {key: chosen[key] for key in ("batch_size", "root")}
+        cls = _registered(DATA, chosen["name"], "data")
+        return _call(cls, {**arguments, "seed": self.values["seed"], **chosen["args"]}, "data")
+
+    def meta_model(self) -> LightningModule:
+        """The module without memory for weights, where it can be built so."""
+        try:
+            with torch.device("meta"):
+                return self.model()
+        except (NotImplementedError, RuntimeError):
+            return self.model()
+
+
+def import_user_modules(names: Any) -> None:
+    """Import modules by name; the current folder is importable.
+
+    Raises:
+        ConfigError: One of them cannot be imported.
+    """
+    for name in names or ():
+        _import(name, "imports")
+
+
+def _import(name: str, key: str) -> Any:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ConfigError(f"{key}: cannot import '{name}': {error}") from None
+
+
+def _construct(path: str, base: type[T], arguments: Mapping[str, Any], key: str) -> T:
+    module, _, name = path.partition(":")
+    cls = getattr(_import(module, f"{key}.module"), name, None)
+    if not isinstance(cls, type):
+        raise ConfigError(f"{key}.module: '{path}' names no class; write pkg.mod:Class")
+    if base.__name__ not in {parent.__name__ for parent in cls.__mro__}:
+        raise ConfigError(f"{key}.module: '{path}' is no {base.__name__}")
+    return _call(cls, arguments, key)
+
+
+def _call(cls: type[T], arguments: Mapping[str, Any], key: str) -> T:
+    try:
+        return cls(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{key}: {cls.__name__} does not take these arguments: {error}") from None
+
+
+def _registered(registry: Registry[type[T]], name: str, key: str) -> type[T]:
+    try:
+        return registry[name]
+    except KeyError as error:
+        raise ConfigError(f"{key}.name: {error.args[0]}") from None
+
+
+def _choose(options: Any, name: str, key: str) -> None:
+    if name not in options:
+        raise ConfigError(f"{key}: '{name}' is unknown.{did_you_mean(name, options, True)}")

@@ -1,0 +1,77 @@
+"""A recipe that is watched: accuracy before and after pruning, and validation along the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torchmetrics.classification import MulticlassAccuracy
+
+from pruneflow.callback import RecipeCallback
+from pruneflow.modifiers.base import Event
+from pruneflow.zoo.models import Classifier
+
+
+class MeasuredRecipe(RecipeCallback):
+    """Measures test accuracy right before the first pruning and right after the last one.
+
+    Test data is only ever reported on. Modules of a person's own are not measured here: what
+    they log in ``test_step`` is.
+    """
+
+    accuracy: dict[str, float | None]
+    history: list[dict[str, float]]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See base class."""
+        super().on_fit_start(trainer, pl_module)
+        if self._restored is None:
+            self.accuracy, self.history = {"dense": None, "pruned": None}, []
+
+    def state_dict(self) -> dict[str, Any]:
+        """See base class."""
+        state = super().state_dict()
+        return {**state, "accuracy": self.accuracy, "history": self.history} if state else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See base class."""
+        super().load_state_dict(state_dict)
+        self.accuracy, self.history = state_dict["accuracy"], state_dict["history"]
+
+    def fire_due(self, trainer: Trainer, pl_module: LightningModule, step: int) -> list[Event]:
+        """See base class."""
+        assert self.plan is not None
+        prunings = [event.step for event in self.plan.events if event.quota is not None]
+        if prunings and step == prunings[0]:
+            self.accuracy["dense"] = accuracy(trainer, pl_module)
+        events = super().fire_due(trainer, pl_module, step)
+        if prunings and step == prunings[-1]:
+            self.accuracy["pruned"] = accuracy(trainer, pl_module)
+        return events
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what validation found."""
+        if self.engine is not None and not trainer.sanity_checking:
+            metrics = {
+                name: float(value)
+                for name, value in trainer.callback_metrics.items()
+                if name.startswith("val") and value.numel() == 1
+            }
+            self.history.append({"step": self.clock, "sparsity": self.engine.sparsity, **metrics})
+
+
+def accuracy(trainer: Trainer, module: LightningModule) -> float | None:
+    """Share of test images classified right, or None for modules that are not classifiers."""
+    if not isinstance(module, Classifier):
+        return None
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    metric = MulticlassAccuracy(module.test_accuracy.num_classes, average="micro")
+    metric = metric.to(module.device)
+    training = module.training
+    module.eval()
+    with torch.no_grad():
+        for images, labels in data.test_dataloader():
+            metric(module(images.to(module.device)), labels.to(module.device))
+    module.train(training)
+    return float(metric.compute())

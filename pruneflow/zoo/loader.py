@@ -1,0 +1,65 @@
+"""Batches of tensors in memory, in an order that a resume can find again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class EpochLoader:
+    """Yields batches whose order is a function of (seed, epoch); its position is (epoch, batch).
+
+    Args:
+        inputs: Examples along the first dimension.
+        labels: One for each.
+        batch_size: Examples in a batch; the last batch of an epoch may be smaller.
+        shuffle: Draw a new order in every epoch.
+        seed: Seeds those orders.
+    """
+
+    def __init__(
+        self,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.inputs = inputs
+        self.labels = labels
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+        self.position = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.inputs) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # Whoever iterates may stop without running to the end: an epoch is over when the
+        # next one is asked for.
+        if self.position >= len(self):
+            self.epoch, self.position = self.epoch + 1, 0
+        order = self._order()
+        while self.position < len(self):
+            chosen = order[self.position * self.batch_size :][: self.batch_size]
+            self.position += 1
+            yield self.inputs[chosen], self.labels[chosen]
+
+    def state_dict(self) -> dict[str, int]:
+        """Where in the data it is."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there."""
+        self.epoch, self.position = state["epoch"], state["position"]
+
+    def _order(self) -> torch.Tensor:
+        if not self.shuffle:
+            return torch.arange(len(self.inputs))
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return torch.randperm(len(self.inputs), generator=generator)
