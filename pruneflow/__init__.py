@@ -13,26 +13,32 @@ if TYPE_CHECKING:
     from pruneflow.checkpoint import ExactCheckpoint
     from pruneflow.engine import Engine
     from pruneflow.errors import PruneFlowError
+    from pruneflow.pruning.scope import find_layers
     from pruneflow.recipe.compiler import compile_plan
     from pruneflow.recipe.compose import load_recipe
+    from pruneflow.timeline import Horizon
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Engine": "pruneflow.engine",
     "ExactCheckpoint": "pruneflow.checkpoint",
+    "Horizon": "pruneflow.timeline",
     "PruneFlowError": "pruneflow.errors",
     "RecipeCallback": "pruneflow.callback",
     "compile_plan": "pruneflow.recipe.compiler",
+    "find_layers": "pruneflow.pruning.scope",
     "load_recipe": "pruneflow.recipe.compose",
 }
 
 __all__ = [
     "Engine",
     "ExactCheckpoint",
+    "Horizon",
     "PruneFlowError",
     "RecipeCallback",
     "compile_plan",
+    "find_layers",
     "load_recipe",
 ]
 

@@ -214,6 +214,15 @@ class RecipeCallback(Callback):
                 f"this one says {differ[0]}, the checkpoint's journal {differ[1]}"
             )
 
+        for row, entry in zip(self.plan.rows, state.journal, strict=False):
+            left = None if row.zeros is None else self.plan.size - row.zeros
+            if left not in (None, entry["nonzeros"]):
+                raise ResumeError(
+                    f"the checkpoint (step {state.clock}) comes from another recipe: after "
+                    f"'{row.event.modifier}' at step {entry['step']} this one leaves {left} "
+                    f"weights, the checkpoint's journal {entry['nonzeros']}"
+                )
+
     def _refuse_early_stopping(self, trainer: Trainer) -> None:
         assert self.plan is not None
         rewinds = any(event.action == "rewind" for event in self.plan.events)

@@ -62,6 +62,11 @@ class ExactCheckpoint(Checkpoint):
         """See base class."""
         self._restored = state_dict or None
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Come last; ``lightning`` does not know for a checkpoint what ``pytorch_lightning`` does."""
+        others = [c for c in trainer.callbacks if c is not self]  # type: ignore[attr-defined]
+        trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out what can be exact here, and restore what a checkpoint brought."""
         self._trainer = trainer

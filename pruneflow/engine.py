@@ -69,6 +69,8 @@ class Engine:
         for event in self.plan.events_between(self.state.clock, step):
             self._move_to(event.step)
             self.plan.recipe.modifiers[event.modifier].fire(event, self.network)
+            if event.action == "change":
+                self.network.enforce()
             self.state.journal.append(self._entry(event))
             fired.append(event)
         self._move_to(step)

@@ -115,6 +115,9 @@ def obstacles(trainer: Trainer) -> tuple[list[str], list[str]]:
     mid_epoch, always = [], []
     if not hasattr(loader, "state_dict"):
         mid_epoch.append("the training loader cannot tell its position (no 'state_dict')")
+    hook = type(trainer.lightning_module).on_train_batch_end
+    if not hook.__module__.startswith(("pytorch_lightning.", "lightning.")):
+        mid_epoch.append("the module's 'on_train_batch_end' comes after the save")
     if getattr(loader, "num_workers", 0):
         mid_epoch.append("worker processes read ahead")
     if getattr(loader, "persistent_workers", False):

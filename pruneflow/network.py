@@ -29,6 +29,11 @@ class Network:
         schedulers: Anything with ``state_dict`` and ``load_state_dict``.
         state: The state to continue from.
         seed: Seeds whatever is random, together with the step and the layer's name.
+
+    Attributes:
+        weights: Every parameter by name; an event of action ``change`` may write to them.
+        zeros: Pruned weights of every layer that has a mask.
+        averages: Modules that hold averaged copies of the weights; they are masked too.
     """
 
     def __init__(
@@ -45,13 +50,13 @@ class Network:
         self.averages: Sequence[nn.Module] = ()
         self.state = state
         self.seed = seed
-        self._weights = dict(model.named_parameters())
-        missing = sorted(state.masks.keys() - self._weights.keys())
+        self.weights = dict(model.named_parameters())
+        missing = sorted(state.masks.keys() - self.weights.keys())
         if missing:
             raise ResumeError(
                 f"the checkpoint has a mask for '{missing[0]}', which this network does not have"
             )
-        state.masks = {name: mask.to(self._weights[name]) for name, mask in state.masks.items()}
+        state.masks = {name: mask.to(self.weights[name]) for name, mask in state.masks.items()}
         self._exact: set[int] = set()
         self._pair_up()
 
@@ -90,7 +95,7 @@ class Network:
         pruned = select(scores, quota)
         self._install(
             {
-                name: mask.logical_not_().view(self._weights[name].shape).to(self._weights[name])
+                name: mask.logical_not_().view(self.weights[name].shape).to(self.weights[name])
                 for name, mask in pruned.items()
             }
         )
@@ -100,7 +105,7 @@ class Network:
         fresh = [name for name in names if name not in self.state.masks]
         self._require_finite(fresh)
         self._install(
-            {name: self._weights[name].detach().ne(0).to(self._weights[name]) for name in fresh}
+            {name: self.weights[name].detach().ne(0).to(self.weights[name]) for name in fresh}
         )
         self.state.frozen.update(names)
 
@@ -143,7 +148,7 @@ class Network:
         self.state.unsettled = key
         for average in self._average_modules():
             average.load_state_dict(self.model.state_dict())
-        self._enforce()
+        self.enforce()
 
     def settle(self) -> None:
         """Bring schedulers back once more that stepped after validation, behind a rewind."""
@@ -158,10 +163,10 @@ class Network:
         Applied to initial weights this is a fresh draw from each tensor's own initial
         distribution, whatever it was.
         """
-        for name, weight in self._weights.items():
+        for name, weight in self.weights.items():
             order = torch.randperm(weight.numel(), generator=self._generator(name))
             weight.copy_(weight.reshape(-1)[order.to(weight.device)].view_as(weight))
-        self._enforce()
+        self.enforce()
 
     def note_own_rates(self, key: str) -> None:
         """Keep the rates of this moment as those a modifier takes over."""
@@ -170,6 +175,17 @@ class Network:
             for optimizer in self.optimizers
         ]
 
+    @torch.no_grad()
+    def enforce(self) -> None:
+        """Make weights, their averages and the optimizers' memory agree with the masks."""
+        self.apply_masks()
+        for average in self._average_modules():
+            parameters = dict(average.named_parameters())
+            for name, mask in self.state.masks.items():
+                parameters[name].mul_(mask).add_(0.0)
+        masked = dict(zip(self._masked, self._masks, strict=True))
+        self._exact = {id(o) for o in self.optimizers if mask_memory(o, masked)}
+
     # -- inside ----------------------------------------------------------------------------
 
     def _scores(self, name: str, criterion: str) -> Iterator[torch.Tensor]:
@@ -177,7 +193,7 @@ class Network:
         score, generator = CRITERIA[criterion], self._generator(name)
         mask = self.state.masks.get(name)
         masked = iter(()) if mask is None else chunks(mask)
-        for chunk in chunks(self._weights[name]):
+        for chunk in chunks(self.weights[name]):
             scores = score(chunk, generator)
             gone = next(masked, None)
             yield (
@@ -194,7 +210,7 @@ class Network:
 
     def _require_finite(self, names: Iterable[str]) -> None:
         for name in names:
-            if not is_finite(self._weights[name]):
+            if not is_finite(self.weights[name]):
                 raise NonFiniteError(
                     f"'{name}' holds NaN or infinite weights at step "
                     f"{self.state.clock}: the training diverged (a lower "
@@ -210,24 +226,13 @@ class Network:
                 )
         self.state.masks.update(masks)
         self._pair_up()
-        self._enforce()
+        self.enforce()
 
     def _pair_up(self) -> None:
         masks: Masks = self.state.masks
-        self._masked: list[torch.Tensor] = [self._weights[name] for name in masks]
+        self._masked: list[torch.Tensor] = [self.weights[name] for name in masks]
         self._masks = list(masks.values())
         self.zeros = {name: count_zeros(mask) for name, mask in masks.items()}
-
-    @torch.no_grad()
-    def _enforce(self) -> None:
-        """Make weights, their averages and the optimizers' memory agree with the masks."""
-        self.apply_masks()
-        for average in self._average_modules():
-            parameters = dict(average.named_parameters())
-            for name, mask in self.state.masks.items():
-                parameters[name].mul_(mask).add_(0.0)
-        masked = dict(zip(self._masked, self._masks, strict=True))
-        self._exact = {id(o) for o in self.optimizers if mask_memory(o, masked)}
 
     def _restore_schedule(self, snapshot: Snapshot) -> None:
         for scheduler, kept in zip(self.schedulers, snapshot["schedulers"], strict=True):

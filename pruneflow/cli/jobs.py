@@ -18,7 +18,8 @@ from pruneflow.cli.hydra_app import register_resolvers
 from pruneflow.errors import ConfigError, Problem, RecipeError, did_you_mean
 from pruneflow.recipe import library
 from pruneflow.recipe.compose import config_loader, from_config, reported
-from pruneflow.training.config import KEYS, RunConfig, import_user_modules
+from pruneflow.training.config import KEYS, RunConfig
+from pruneflow.user_code import import_modules
 
 BASIC_SWEEPER = "BasicSweeper"
 
@@ -79,7 +80,7 @@ class Composer:
         with reported():
             tree = plain(config)
             folder = Path(str(config.hydra.run.dir))
-        import_user_modules(tree.get("imports"))
+        import_modules(tree.get("imports"))
         recipe = from_config(config, self.loader, self.command, overrides)
         return Job(RunConfig.from_tree(tree, recipe), tuple(overrides), folder)
 

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
 
+from pruneflow.cli.words import document, summary
 from pruneflow.errors import ConfigError, RecipeError, did_you_mean
-from pruneflow.modifiers import MODIFIERS, Modifier
+from pruneflow.modifiers import MODIFIERS
 from pruneflow.recipe import library
+from pruneflow.user_code import import_modules
 
 USAGE = """usage: pruneflow recipes list
        pruneflow recipes show NAME     a recipe, a fragment, or a modifier type with its fields
-       pruneflow recipes check FILE…   read, compose and check recipes (names or files)"""
+       pruneflow recipes check FILE…   read, compose and check recipes (names or files)
+
+imports=[my_words] before or after the names imports modules of yours first."""
+
+
+IMPORTS = "imports="
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one of the sub-commands."""
     console = Console()
-    verb, *names = arguments or ("--help",)
+    import_modules(_named_modules(arguments))
+    words = [word for word in arguments if not word.startswith(IMPORTS)]
+    verb, *names = words or ("--help",)
     if verb in ("-h", "--help"):
         console.print(USAGE, highlight=False, markup=False)
         return 0
@@ -42,6 +48,11 @@ def main(arguments: Sequence[str]) -> int:
     raise ConfigError(f"no 'recipes {verb}'.{hint}")
 
 
+def _named_modules(arguments: Sequence[str]) -> list[str]:
+    given = [word.removeprefix(IMPORTS) for word in arguments if word.startswith(IMPORTS)]
+    return [name.strip() for text in given for name in text.strip("[]").split(",")]
+
+
 def _list(console: Console) -> int:
     recipes = Table("recipe", "what it does", box=None, header_style="bold", padding=(0, 2, 1, 0))
     for name, text, path in library.described():
@@ -50,7 +61,7 @@ def _list(console: Console) -> int:
     console.print(recipes)
     words = Table("type", "what it does", box=None, header_style="bold", padding=(0, 2, 0, 0))
     for name in sorted(MODIFIERS):
-        words.add_row(name, _summary(MODIFIERS[name]))
+        words.add_row(name, summary(MODIFIERS[name]))
     console.print(words)
     console.print(f"\nFragments: {', '.join(library.names(parts=True))}", highlight=False)
     return 0
@@ -59,7 +70,7 @@ def _list(console: Console) -> int:
 def _show(console: Console, name: str) -> None:
     path = library.find(name) or library.find(f"{library.PARTS}/{name}")
     if name in MODIFIERS:
-        _show_type(console, MODIFIERS[name])
+        document(MODIFIERS[name], console)
     elif path is not None:
         _show_file(console, path)
     else:
@@ -74,25 +85,6 @@ def _show_file(console: Console, path: Path) -> None:
         console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
     else:  # a file can be made of it
         console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
-
-
-def _show_type(console: Console, cls: type[Modifier]) -> None:
-    console.print(f"[bold]{cls.type}[/]: {_summary(cls)}", highlight=False)
-    body = (cls.__doc__ or "").partition("\n")[2].replace("`", "")
-    paragraphs = [" ".join(part.split()) for part in body.split("\n\n") if part.strip()]
-    for paragraph in paragraphs:
-        console.print(Padding(paragraph, (1, 0, 0, 2)), highlight=False)
-    if cls.paper:
-        console.print(Padding(f"Source: {cls.paper}", (1, 0, 0, 2)), highlight=False)
-    table = Table(
-        "field", "default", "meaning", box=None, header_style="bold", padding=(1, 2, 0, 0)
-    )
-    for declared in fields(cls):
-        if "kind" in declared.metadata:
-            kind = declared.metadata["kind"]
-            meaning = f"{declared.metadata['doc']}\n[dim]{_escaped(kind.label)}[/]"
-            table.add_row(declared.name, _default(declared), meaning)
-    console.print(table)
 
 
 def _check(console: Console, names: Sequence[str]) -> int:
@@ -111,19 +103,3 @@ def _check(console: Console, names: Sequence[str]) -> int:
             words = ", ".join(f"{key} ({mod.type})" for key, mod in recipe.modifiers.items())
             console.print(f"{name}: good: {words}", highlight=False, markup=False, soft_wrap=True)
     return 2 if faulty else 0
-
-
-def _summary(cls: type[Modifier]) -> str:
-    return (cls.__doc__ or "").partition("\n")[0].replace("`", "")
-
-
-def _default(declared: Field[Any]) -> str:
-    if declared.default is MISSING:
-        return "required"
-    if declared.default is None or declared.default == ():
-        return ""
-    return str(declared.metadata["kind"].render(declared.default))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -54,12 +54,13 @@ def task(config: DictConfig) -> float | None:
     from pruneflow.cli.jobs import plain
     from pruneflow.recipe import schema
     from pruneflow.recipe.references import resolve
-    from pruneflow.training.config import RunConfig, import_user_modules
+    from pruneflow.training.config import RunConfig
+    from pruneflow.user_code import import_modules
 
     register_resolvers()  # this may be a worker process
     hydra: Any = HydraConfig.get()
     tree = plain(config)
-    import_user_modules(tree["imports"])
+    import_modules(tree["imports"])
     name = str(hydra.runtime.choices.recipe)
     recipe_tree: Any = _unresolved(config)
     recipe = schema.build(resolve(recipe_tree, lambda path: name), name)

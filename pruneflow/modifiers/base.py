@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneflow.modifiers.fields import Patterns, TargetsKind, option
 from pruneflow.pruning.allocation import Quota
@@ -21,10 +21,8 @@ from pruneflow.timeline import Anchor, Horizon, Moment, Time
 if TYPE_CHECKING:
     from pruneflow.network import Network
 
-Action = Literal["snapshot", "prune", "rewind", "freeze", "lr"]
-
-ACTION_ORDER: tuple[Action, ...] = ("snapshot", "prune", "rewind", "freeze", "lr")
-"""The order of events that fall on one step."""
+ACTION_ORDER = ("snapshot", "prune", "change", "rewind", "freeze", "lr")
+"""What an event may do, in the order of events that fall on one step."""
 
 
 class FieldError(ValueError):
@@ -48,7 +46,8 @@ class Event:
     Attributes:
         step: When, in optimizer updates since the start.
         modifier: The name of the modifier in the recipe.
-        action: What kind of change.
+        action: What kind of change, a word of ``ACTION_ORDER``; ``change`` is any change of
+            weights that leaves masks alone.
         layers: The weights it touches, by name; empty where it is not about weights.
         quota: The zeros it leaves in those, for a ``prune``.
         label: A few words for people, e.g. ``round 3 of 11``.
@@ -57,7 +56,7 @@ class Event:
 
     step: int
     modifier: str
-    action: Action
+    action: str
     layers: tuple[str, ...] = ()
     quota: Quota | None = None
     label: str = ""

@@ -44,7 +44,7 @@ def compile_plan(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> P
         except FieldError as error:
             problems.append(_place(recipe, modifier, error))
     if problems:
-        raise PlanError(problems)
+        raise PlanError(list(dict.fromkeys(problems)))
     try:
         spans = [span for m in recipe.modifiers.values() for span in _spans(recipe, m, site)]
     except FieldError as error:
@@ -73,25 +73,28 @@ def _with_length(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> H
     clock = Horizon(steps_per_epoch, total)
     site = Site(recipe.modifiers, layers, recipe.targets, clock)
     needed, by = 0, None
+    problems: list[Problem] = []
     for modifier in recipe.modifiers.values():
         try:
             steps = modifier.needed_steps(site)
         except FieldError as error:
-            raise PlanError(_place(recipe, modifier, error)) from None
-        if steps > needed:
-            needed, by = steps, modifier
-    if total is None:
-        if not needed:
-            text = "nothing in the recipe tells how long to train: add 'length: 20ep'"
-            raise PlanError(Problem(recipe.locate(()), text))
-        return Horizon(steps_per_epoch, needed)
-    if by is not None and needed > total:
+            problems.append(_place(recipe, modifier, error))
+        else:
+            needed, by = max((needed, by), (steps, modifier), key=lambda pair: pair[0])
+    if total is not None and by is not None and needed > total:
         epochs = -(-needed // steps_per_epoch)
         text = (
             f"modifiers.{by.name}: works until step {needed}, but the run ends at step "
             f"{total}: it needs a length of {epochs}ep ({needed} steps)"
         )
         raise PlanError(Problem(recipe.locate(("modifiers", by.name)), text))
+    if problems:
+        raise PlanError(problems)
+    if total is None:
+        if not needed:
+            text = "nothing in the recipe tells how long to train: add 'length: 20ep'"
+            raise PlanError(Problem(recipe.locate(()), text))
+        return Horizon(steps_per_epoch, needed)
     return clock
 
 

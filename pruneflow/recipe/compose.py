@@ -147,7 +147,7 @@ class reported:  # noqa: N801  (reads as a word in a with statement)
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
 
-        if isinstance(error, HydraException | OmegaConfBaseException):
+        if isinstance(error, HydraException | OmegaConfBaseException | ValueError):
             cause = error.__cause__
             if isinstance(cause, PruneFlowError):
                 raise cause from None

@@ -6,6 +6,8 @@ the environment.
 
 from __future__ import annotations
 
+from typing import Any
+
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
@@ -51,6 +53,8 @@ class RecipeSource(ConfigSource):
         except RecipeError as error:
             raise ConfigCompositionException(str(error)) from error
         tree = anchored(source.tree)
+        if tree.get("defaults"):
+            tree["defaults"] = [_absolute(entry) for entry in tree["defaults"]]
         package = GROUP if library.is_path(name) else None
         return ConfigResult(
             config=OmegaConf.create(tree),
@@ -82,6 +86,13 @@ class RecipeSource(ConfigSource):
         if config_path == GROUP:
             return library.names()
         return library.names(parts=True) if recipe_name(config_path) == library.PARTS else []
+
+
+def _absolute(entry: Any) -> Any:
+    """An entry of the defaults list that means the same from a subfolder of recipes too."""
+    if isinstance(entry, dict):
+        return {f"/{GROUP}/{key}" if "@" in key else key: name for key, name in entry.items()}
+    return entry if entry == "_self_" else f"/{GROUP}/{entry}@_here_"
 
 
 class RecipeSearchPath(SearchPathPlugin):

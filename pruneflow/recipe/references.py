@@ -12,6 +12,7 @@ from pruneflow.recipe.source import REFERENCE, KeyPath
 
 MAX_NODES = 20_000
 MAX_TEXT = 4_096
+MAX_HOPS = 16
 ROOT = "recipe"
 
 
@@ -88,6 +89,8 @@ class _Resolver:
     def refer(self, reference: str, path: KeyPath, pending: tuple[str, ...]) -> Any:
         keys = reference_keys(reference)
         name = ".".join(keys)
+        if len(pending) >= MAX_HOPS:
+            self.fail(path, f"more than {MAX_HOPS} references lead from one to the next")
         if name in pending:
             self.fail(path, f"${{{name}}} refers to itself")
         value: Any = self.root

@@ -38,6 +38,10 @@ def build(tree: Any, name: str = "recipe", locate: Locate = nowhere) -> Recipe:
         if key not in TOP_LEVEL:
             hint = did_you_mean(key, [k for k in TOP_LEVEL if k != "defaults"], always=True)
             found.append(((key,), f"unknown key '{key}'.{hint} Free names live under 'vars:'."))
+    if not isinstance(tree.get("vars") or {}, Mapping):
+        found.append(
+            (("vars",), f"needs names and values such as {{lr: 0.1}}, got '{tree['vars']}'")
+        )
     length = _value(tree, "length", Duration(), found)
     targets = _value(tree, "targets", TargetsKind(), found)
     modifiers = dict(_modifiers(tree.get("modifiers"), found))

@@ -99,6 +99,13 @@ def parse_source(text: str, file: str) -> Source:
     except yaml.YAMLError as error:
         _refuse(file, 1, f"not valid YAML: {error}")
     _check_defaults(source)
+    modifiers = source.tree.get("modifiers")  # a list would not merge with a parent's mapping
+    entries = modifiers.items() if isinstance(modifiers, dict) else ()
+    for path, value in [((), modifiers), *(((name,), value) for name, value in entries)]:
+        if isinstance(value, list):
+            where = ("modifiers", *path)
+            text = f"{'.'.join(where)}: needs named entries such as 'start: 1ep', got a list"
+            _refuse(file, source.lines[where], text)
     return source
 
 
@@ -191,6 +198,7 @@ def _check_defaults(source: Source) -> None:
     place = source.lines[("defaults",)]
     if not isinstance(entries, list):
         _refuse(source.file, place, "'defaults' is a list, e.g. [lenet_imp, _self_]")
+    seen: set[str] = set()
     for index, entry in enumerate(entries):
         line = source.lines[("defaults", str(index))]
         group, name = "", entry
@@ -203,6 +211,9 @@ def _check_defaults(source: Source) -> None:
                     f"defaults: '{group}' reaches outside the recipe; "
                     "write '_parts@modifiers.NAME: FRAGMENT'",
                 )
+        if (key := group or str(name)) in seen:
+            _refuse(source.file, line, f"defaults: '{key}' is given twice")
+        seen.add(key)
         if name == "_self_" and not group:
             continue
         if name is None and group:

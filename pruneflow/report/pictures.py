@@ -49,8 +49,8 @@ def draw_run(
     final = result["accuracy"]["final"]
     if final is not None:
         other.plot([total / each], [final], "o", color=ORANGE, clip_on=False)
-        other.annotate(f"test {final:.2%}", (total / each, final), (-6, -12),
-                       textcoords="offset points", ha="right", va="top", color=ORANGE)  # fmt: skip
+        axes.set_title(f"test accuracy {final:.2%}", loc="right", fontsize=10, color=ORANGE)
+    _below_one(other)
     _percent_axis(other, "accuracy", ORANGE)
     axes.set_xlim(0, total / each)
     _write(figure, path)
@@ -67,6 +67,7 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path) -> None:
         if dense:
             axes.axhline(sum(dense) / len(dense), color=color, lw=1, ls=":",
                          label=f"{name}: before pruning")  # fmt: skip
+    _below_one(axes)
     axes.set_xlabel("sparsity")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     _percent_axis(axes, "test accuracy", "black")
@@ -86,6 +87,12 @@ def _curve(axes: Axes, points: Points, color: str, label: str) -> None:
     for sparsity, mean in zip(x, means, strict=True):
         axes.annotate(f"{mean:.2%}", (sparsity, mean), (0, 9), textcoords="offset points",
                       ha="center", color=color, fontsize=9)  # fmt: skip
+
+
+def _below_one(axes: Axes) -> None:
+    """Room for labels, but none for accuracies that cannot be."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.1 * (high - low), min(high + 0.1 * (high - low), 1.005))
 
 
 def _sparsity(axes: Axes, points: Points) -> None:

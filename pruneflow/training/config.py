@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -18,8 +15,9 @@ from pruneflow.errors import ConfigError, did_you_mean
 from pruneflow.recipe import schema
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.registry import Registry
+from pruneflow.user_code import import_modules, import_named
 from pruneflow.zoo.data import DATA
-from pruneflow.zoo.models import MODELS, OPTIMIZERS, SCHEDULERS
+from pruneflow.zoo.models import MODELS, OPTIMIZERS, SCHEDULERS, make_optimizer
 
 KEYS = (
     "seed", "steps_per_epoch", "imports", "ckpt_path", "checkpoint",
@@ -78,7 +76,7 @@ class RunConfig:
 
     def import_modules(self) -> None:
         """Import what the person's configuration names, so that it can register words."""
-        import_user_modules(self.values["imports"])
+        import_modules(self.values["imports"])
 
     def model(self) -> LightningModule:
         """The module, freshly initialized.
@@ -92,6 +90,10 @@ class RunConfig:
         optimizer = self.values["optimizer"]
         _choose(OPTIMIZERS, optimizer["name"], "optimizer.name")
         _choose(SCHEDULERS, optimizer.get("scheduler", "none"), "optimizer.scheduler")
+        try:
+            make_optimizer(optimizer, [torch.zeros(1)])
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"optimizer: {error}") from None
         cls = _registered(MODELS, chosen["name"], "model")
         return _call(cls, {"optimizer": optimizer, **chosen["args"]}, "model")
 
@@ -117,29 +119,9 @@ class RunConfig:
             return self.model()
 
 
-def import_user_modules(names: Any) -> None:
-    """Import modules by name; the current folder is importable.
-
-    Raises:
-        ConfigError: One of them cannot be imported.
-    """
-    for name in names or ():
-        _import(name, "imports")
-
-
-def _import(name: str, key: str) -> Any:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ConfigError(f"{key}: cannot import '{name}': {error}") from None
-
-
 def _construct(path: str, base: type[T], arguments: Mapping[str, Any], key: str) -> T:
     module, _, name = path.partition(":")
-    cls = getattr(_import(module, f"{key}.module"), name, None)
+    cls = getattr(import_named(module, f"{key}.module"), name, None)
     if not isinstance(cls, type):
         raise ConfigError(f"{key}.module: '{path}' names no class; write pkg.mod:Class")
     if base.__name__ not in {parent.__name__ for parent in cls.__mro__}:
@@ -152,6 +134,8 @@ def _call(cls: type[T], arguments: Mapping[str, Any], key: str) -> T:
         return cls(**arguments)
     except TypeError as error:
         raise ConfigError(f"{key}: {cls.__name__} does not take these arguments: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
 
 
 def _registered(registry: Registry[type[T]], name: str, key: str) -> type[T]:

@@ -143,7 +143,7 @@ def _trainer(
             deterministic="warn",
             **{"enable_progress_bar": console.is_terminal, **settings},
         )
-    except (TypeError, MisconfigurationException) as error:
+    except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
         raise ConfigError(f"trainer: {error}") from None
 
 

@@ -29,12 +29,17 @@ class ImageData(LightningDataModule):
         batch_size: Images in a training batch.
         seed: Seeds the order of training images, and nothing else.
         root: Where files are, for data that comes in files.
+
+    Raises:
+        ValueError: ``batch_size`` is no number of images.
     """
 
     sizes: dict[str, int]
 
     def __init__(self, batch_size: int = 64, seed: int = 0, root: str | None = None) -> None:
         super().__init__()
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size has to be a whole number from 1, not {batch_size}")
         self.batch_size = batch_size
         self.seed = seed
         self.root = Path(root) if root else mnist.default_root()

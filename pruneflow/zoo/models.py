@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -16,7 +16,11 @@ from pruneflow.registry import Registry
 
 MODELS: Registry[type[Classifier]] = Registry("model", "pruneflow.models")
 
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
 SCHEDULERS = ("none", "cosine", "step")
 
 
@@ -58,10 +62,9 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """See base class."""
-        settings = dict(self.optimizer_settings)
-        name, scheduler = settings.pop("name"), settings.pop("scheduler", "none")
-        step_size, gamma = settings.pop("step_size", None), settings.pop("gamma", None)
-        optimizer = OPTIMIZERS[name](self.parameters(), **settings)
+        settings = self.optimizer_settings
+        optimizer = make_optimizer(settings, self.parameters())
+        scheduler = settings.get("scheduler", "none")
         if scheduler == "none":
             return optimizer
         if scheduler == "cosine":
@@ -71,8 +74,23 @@ class Classifier(LightningModule):
                 "optimizer": optimizer,
                 "lr_scheduler": {"scheduler": cosine, "interval": "step"},
             }
-        stairs = lr_scheduler.StepLR(optimizer, int(step_size or 10), float(gamma or 0.1))
+        size, gamma = settings.get("step_size", 10), settings.get("gamma", 0.1)
+        stairs = lr_scheduler.StepLR(optimizer, size, gamma)
         return {"optimizer": optimizer, "lr_scheduler": stairs}
+
+
+def make_optimizer(
+    settings: Mapping[str, Any], parameters: Iterable[torch.Tensor]
+) -> torch.optim.Optimizer:
+    """The optimizer that settings name; whatever is not about a scheduler goes to it.
+
+    Raises:
+        TypeError: It does not take them.
+        ValueError: One of them is out of range.
+    """
+    of_scheduler = ("name", "scheduler", "step_size", "gamma")
+    own = {key: value for key, value in settings.items() if key not in of_scheduler}
+    return OPTIMIZERS[settings["name"]](parameters, **own)
 
 
 @MODELS.register("lenet_300_100")

@@ -1,0 +1,64 @@
+"""What a word of the recipe language means, from its own declaration."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from pruneflow.modifiers import Modifier
+from pruneflow.registry import Registry
+from pruneflow.schedules import SHAPES
+
+INHERITED = ("targets", "ignore")
+
+
+def summary(documented: Any) -> str:
+    """The first line of a docstring as plain words."""
+    return (documented.__doc__ or "").partition("\n")[0].replace("`", "")
+
+
+def document(cls: type[Modifier], console: Console) -> None:
+    """Print a modifier's meaning, its source, its fields, and the words they may hold."""
+    console.print(f"[bold]{cls.type}[/]: {escape(summary(cls))}", highlight=False)
+    body = (cls.__doc__ or "").partition("\n")[2].replace("`", "")
+    for part in body.split("\n\n"):
+        if part.strip():
+            console.print(Padding(escape(" ".join(part.split())), (1, 0, 0, 2)), highlight=False)
+    if cls.paper:
+        console.print(Padding(f"Source: {cls.paper}", (1, 0, 0, 2)), highlight=False)
+    table = Table(
+        "field", "default", "meaning", box=None, header_style="bold", padding=(1, 2, 0, 0)
+    )
+    declared = [declaration for declaration in fields(cls) if "kind" in declaration.metadata]
+    for declaration in sorted(declared, key=lambda entry: entry.name in INHERITED):
+        doc, kind = declaration.metadata["doc"], declaration.metadata["kind"]
+        meaning = f"{escape(doc)}\n[dim]{escape(kind.label)}[/]"
+        table.add_row(declaration.name, _default(declaration), meaning)
+    console.print(table)
+    for declaration in declared:
+        _document_choices(declaration, console)
+
+
+def _document_choices(declared: Field[Any], console: Console) -> None:
+    names = getattr(declared.metadata["kind"], "names", ())
+    documented = SHAPES if declared.name == "schedule" else names
+    if not isinstance(documented, Registry):
+        return
+    console.print(f"\n[bold]{declared.name}[/]")
+    for name in names:
+        if name in documented:
+            line = f"{name}: {summary(documented[name])}"
+            console.print(Padding(escape(line), (0, 0, 0, 2)), highlight=False)
+
+
+def _default(declared: Field[Any]) -> str:
+    if declared.default is MISSING:
+        return "required"
+    if declared.default is None or declared.default == ():
+        return ""
+    return str(declared.metadata["kind"].render(declared.default))

@@ -1,0 +1,88 @@
+"""What a hurried person gets wrong on the command line: exit code 2, the mend, no traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import run, tiny
+
+MISTAKES = [
+    (["trian"], "Did you mean 'train'?"),
+    (["train"], "no recipe given; write recipe=NAME"),
+    (["train", "gradual"], "Did you mean 'recipe=gradual'?"),
+    (["train", "recip=gradual"], "Did you mean 'recipe'?"),
+    (["train", "recipe=gradul"], "Did you mean 'gradual'?"),
+    (["train", "recipe=./none.yaml"], "no recipe file './none.yaml'"),
+    (["train", "recipe=tiny.yaml.bak"], "no recipe 'tiny.yaml.bak'"),
+    (["train", "recipe=../tiny"], "outside this folder"),
+    (["train", "recipe=/etc/passwd"], "outside this folder"),
+    (["train", "recipe=tiny", "modle=lenet5"], "Did you mean 'model'?"),
+    (["train", "recipe=tiny", "model=lenet"], "no 'lenet' in model. Did you mean 'lenet5'?"),
+    (["train", "recipe=tiny", "model.name=lenet"], "Did you mean 'lenet5'?"),
+    (["train", "recipe=tiny", "model.nmae=lenet5"], "model.nmae"),
+    (["train", "recipe=tiny", "model.module=nowhere:Net"], "cannot import 'nowhere'"),
+    (["train", "recipe=tiny", "model.module=json:loads"], "names no class"),
+    (["train", "recipe=tiny", "model.module=json:JSONDecoder"], "is no LightningModule"),
+    (["train", "recipe=tiny", "+model.args.width=3"], "does not take these arguments"),
+    (["train", "recipe=tiny", "optimizer.name=sdg"], "Did you mean 'sgd'?"),
+    (["train", "recipe=tiny", "optimizer.scheduler=cosin"], "Did you mean 'cosine'?"),
+    (["train", "recipe=tiny", "+optimizer.betas=3"], "optimizer"),
+    (["train", "recipe=tiny", "logger.name=tensorbord"], "logger.name"),
+    (["train", "recipe=tiny", "+trainer.acelerator=cpu"], "trainer"),
+    (["train", "recipe=tiny", "trainer.accelerator=tpu"], "trainer"),
+    (["train", "recipe=tiny", "sparsity=90"], "90 % is written 0.9"),
+    (["train", "recipe=tiny", "sparsity="], "sparsity"),
+    (["train", "recipe=tiny", "sparsity=0.5,0.9"], "add -m"),
+    (["train", "recipe=fine_tune_only", "sparsity=0.5"], "does not use a sparsity"),
+    (["train", "recipe=tiny", "recipe.length=1ep"], "it needs a length of 3ep"),
+    (["train", "recipe=tiny", "trainer.max_epochs=1"], "it needs a length of 3ep"),
+    (["train", "recipe=tiny", "data=mnist", "data.root=nothing_here"], "data.root=FOLDER"),
+    (["train", "recipe=tiny", "data.batch_size=0"], "batch_size"),
+    (["train", "recipe=tiny", "model.weights=none.safetensors"], "none.safetensors"),
+    (["train", "recipe=tiny", "ckpt_path=last"], "nothing to continue"),
+    (["train", "recipe=tiny", "ckpt_path=none.ckpt"], "no file 'none.ckpt'"),
+    (["train", "run=nowhere"], "nowhere"),
+    (["train", "run=nowhere", "seed=3"], "would change it"),
+    (["train", "recipe=tiny", "--config-dir", "nowhere"], "no folder 'nowhere'"),
+    (["train", "recipe=tiny", "--experimental-rerun", "x.pickle"], "run=FOLDER"),
+    (["train", "recipe=tiny", "--nonsense"], "--nonsense"),
+    (["plan", "recipe=tiny", "recipe.modifiers.prune.every=3"], "3 has no unit"),
+    (["recipes", "shwo"], "Did you mean 'show'?"),
+    (["recipes", "show"], "show what?"),
+    (["recipes", "show", "prun"], "Did you mean 'prune'?"),
+    (["recipes", "check", "nothing"], "no recipe 'nothing'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "mend"), MISTAKES, ids=lambda value: str(value)[:60])
+def test_a_mistake_is_named_with_its_mend(
+    arguments: list[str], mend: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("pooch.retrieve", _offline)
+    tiny()
+    code = run(*arguments)
+    captured = capsys.readouterr()
+    said = captured.out + captured.err
+    assert (code, "Traceback" in said) == (2, False), said
+    assert mend in said
+
+
+def test_a_broken_recipe_points_to_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny("mine.yaml", "modifiers:\n  prune:\n    type: prune\n    sparsty: 0.9\n")
+    assert run("train", "recipe=./mine.yaml") == 2
+    assert "mine.yaml:4: modifiers.prune.sparsty" in capsys.readouterr().err
+    assert run("recipes", "check", "mine.yaml") == 2
+    assert "mine.yaml:4: modifiers.prune.sparsty" in capsys.readouterr().out
+
+
+def test_a_mistake_leaves_nothing_behind() -> None:
+    tiny()
+    assert run("train", "recipe=tiny", "sparsity=2") == 2
+    assert sorted(path.name for path in Path().iterdir()) == ["recipes"]
+
+
+def _offline(*args: object, **kwargs: object) -> None:
+    raise ConnectionError("there is no network in tests")

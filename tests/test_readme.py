@@ -1,0 +1,84 @@
+"""The README is true: its code runs, its tables are those of the code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pruneflow.modifiers import MODIFIERS
+from pruneflow.recipe import library
+
+
+@pytest.fixture(scope="module")
+def readme(repository: Path) -> str:
+    """Its text."""
+    return (repository / "README.md").read_text()
+
+
+def blocks(readme: str, language: str) -> list[str]:
+    """Its blocks of code in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", readme, re.DOTALL)
+
+
+def test_the_table_of_words_is_made_from_the_code(readme: str) -> None:
+    rows = []
+    for name in sorted(n for n in MODIFIERS if MODIFIERS[n].__module__.startswith("pruneflow.")):
+        summary = (MODIFIERS[name].__doc__ or "").partition("\n")[0].replace("`", "")
+        rows.append(f"| `{name}` | {summary} | {MODIFIERS[name].paper} |".replace("|  |", "| |"))
+    table = readme.partition("<!-- words:")[2].partition("<!-- end of words -->")[0]
+    assert table.strip().splitlines()[3:] == rows
+
+
+def test_every_built_in_recipe_is_named(readme: str) -> None:
+    named = re.findall(r"^\| `(\w+)` \|", readme.partition("| recipe |")[2], re.MULTILINE)
+    built_in = [path.stem for path in (library.data_root() / "recipes").glob("*.yaml")]
+    assert sorted(set(built_in) & set(named)) == sorted(built_in)
+
+
+def test_the_recipe_that_is_explained_is_the_built_in_one(readme: str) -> None:
+    (shown,) = blocks(readme, "yaml")
+    built_in = (library.data_root() / "recipes" / "gradual.yaml").read_text()
+    assert yaml.safe_load(shown) == yaml.safe_load(built_in)
+
+
+def test_the_loop_without_lightning_runs(readme: str) -> None:
+    (loop,) = [block for block in blocks(readme, "python") if "engine.advance(0)" in block]
+    done = subprocess.run([sys.executable, "-c", loop], capture_output=True, text=True, check=False)
+    assert done.stdout == "90.0% sparse\n", done.stderr
+
+
+def test_a_word_of_ones_own_is_planned_and_fired(readme: str) -> None:
+    (word,) = [block for block in blocks(readme, "python") if "class Clip" in block]
+    Path("my_words.py").write_text(word)
+    Path("mine.yaml").write_text(
+        "length: 1ep\nmodifiers:\n  clip: {type: clip, limit: 0.01, every: 5st}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pruneflow", "train", "recipe=./mine.yaml", "imports=[my_words]"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = Path("outputs/mine").iterdir()
+    assert (folder / "journal.jsonl").read_text().count('"change"') == 4
+    from safetensors.torch import load_file
+
+    assert float(load_file(folder / "pruned.safetensors")["fc1.weight"].abs().max()) <= 0.0101
+
+
+def test_the_example_runs(repository: Path) -> None:
+    example = repository / "examples" / "existing_project.py"
+    done = subprocess.run([sys.executable, example], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("8,525 zeros"), done.stderr
+    assert Path("lightning_logs").exists() is False
+
+
+@pytest.mark.parametrize("name", ["run", "sweep"])
+def test_the_pictures_exist(repository: Path, name: str) -> None:
+    assert (repository / "examples" / "pictures" / f"{name}.png").stat().st_size > 10_000
