@@ -1,6 +1,6 @@
 """The callback in a Lightning project that knows nothing of PruneFlow: two lines are new.
 
-    python examples/existing_project.py
+Run it with ``python examples/existing_project.py``.
 """
 
 import pytorch_lightning as pl

@@ -1,0 +1,178 @@
+"""The one Hypothesis vocabulary of PruneFlow's tests; new features join it here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from pruneflow.modifiers.lr import RAMPS
+from pruneflow.pruning.scope import Layer
+from pruneflow.timeline import Horizon
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def load_profile() -> None:
+    """Repeatable, without a clock, and short enough for one core."""
+    settings.register_profile(
+        "pruneflow",
+        deadline=None,
+        derandomize=True,
+        database=None,
+        max_examples=60,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    settings.load_profile("pruneflow")
+
+
+# -- time ----------------------------------------------------------------------------------
+
+
+@st.composite
+def times(draw: st.DrawFn, units: tuple[str, ...] = ("ep", "st", "%"), most: int = 10**6) -> str:
+    """A time as a person may write it: ``3ep``, ``2.50ep``, ``400 st``, ``30%``."""
+    unit = draw(st.sampled_from(units))
+    text = str(draw(st.integers(0, most)))
+    if unit != "st" and draw(st.booleans()):
+        text += "." + draw(st.text("0123456789", min_size=1, max_size=20))
+    return text + draw(st.sampled_from(["", " "])) + unit
+
+
+def horizons() -> st.SearchStrategy[Horizon]:
+    """A clock whose run is whole or broken off inside an epoch."""
+    return st.builds(Horizon, st.integers(1, 5000), st.integers(1, 10**6))
+
+
+# -- numbers -------------------------------------------------------------------------------
+
+
+def sparsities(below: float = 1.0) -> st.SearchStrategy[float]:
+    """A share with at most four decimals, as people write them."""
+    return st.integers(0, 9999).map(lambda n: n / 10000).filter(lambda share: share < below)
+
+
+@st.composite
+def weights(
+    draw: st.DrawFn, dtype: torch.dtype | None = None, infinities: bool = False, most: int = 40
+) -> torch.Tensor:
+    """A flat tensor: any floating dtype, many ties, both zeros, both signs."""
+    if dtype is None:
+        dtype = draw(st.sampled_from(DTYPES))
+    special = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0**-14]
+    special += [float("inf"), float("-inf")] if infinities else []
+    number = st.sampled_from(special) | st.floats(-100, 100, width=16)
+    return torch.tensor(draw(st.lists(number, min_size=1, max_size=most)), dtype=dtype)
+
+
+@st.composite
+def weight_lists(draw: st.DrawFn, infinities: bool = False) -> list[torch.Tensor]:
+    """One to four flat tensors of one dtype."""
+    dtype = draw(st.sampled_from(DTYPES))
+    return draw(st.lists(weights(dtype, infinities), min_size=1, max_size=4))
+
+
+# -- networks ------------------------------------------------------------------------------
+
+
+@st.composite
+def layer_lists(draw: st.DrawFn, most_rows: int = 60, most_columns: int = 60) -> list[Layer]:
+    """One to six layers with roles, from single weights to long and to wide ones."""
+    sides = st.tuples(st.integers(1, most_rows), st.integers(1, most_columns))
+    shapes = draw(st.lists(sides, min_size=1, max_size=6))
+    roles = {0: "input", len(shapes) - 1: "output"} if len(shapes) > 1 else {0: "output"}
+    return [
+        Layer(f"fc{index}.weight", ("Linear", "Module"), shape, roles.get(index, ""))
+        for index, shape in enumerate(shapes)
+    ]
+
+
+# -- recipes -------------------------------------------------------------------------------
+
+NAMES = ("fc1", "fc2", "output", "input", "fc*", "*.weight")
+
+
+def targets() -> st.SearchStrategy[Any]:
+    """A choice of layers in every form the language has."""
+    names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True)
+    types = st.lists(st.sampled_from(("Linear", "Conv2d")), min_size=1, max_size=2, unique=True)
+    parts = st.fixed_dictionaries({}, optional={"types": types, "names": names, "ignore": names})
+    return st.sampled_from(NAMES) | names | parts
+
+
+def _optional(**parts: st.SearchStrategy[Any]) -> dict[str, st.SearchStrategy[Any]]:
+    return {"targets": targets(), "ignore": st.lists(st.sampled_from(NAMES), max_size=2), **parts}
+
+
+def _prunes() -> st.SearchStrategy[dict[str, Any]]:
+    fixed = {
+        "type": st.just("prune"),
+        "sparsity": sparsities(),
+        "end": times(),
+        "schedule": st.sampled_from(("linear", "cubic", "polynomial", "cosine", "exponential")),
+    }
+    more = _optional(
+        start=times(),
+        every=times(),
+        power=st.floats(0.5, 5),
+        criterion=st.sampled_from(("magnitude", "random")),
+        allocation=st.sampled_from(("global", "uniform", "per_layer")),
+        max_layer_sparsity=st.floats(0, 1),
+        min_nonzeros=st.integers(0, 100),
+    )
+    return st.fixed_dictionaries(fixed, optional=more)
+
+
+def _multistep_prunes() -> st.SearchStrategy[dict[str, Any]]:
+    table = st.dictionaries(times(), sparsities(), min_size=1, max_size=3)
+    fixed = {"type": st.just("prune"), "schedule": st.just("multistep"), "milestones": table}
+    return st.fixed_dictionaries(fixed, optional=_optional())
+
+
+def _iterative_prunes() -> st.SearchStrategy[dict[str, Any]]:
+    fraction = st.floats(0.01, 0.99)
+    table = st.dictionaries(st.sampled_from((*NAMES, "default")), fraction, min_size=1)
+    fixed = {
+        "type": st.just("iterative_prune"),
+        "every": times(),
+        "rewind_to": st.just("init") | times(),
+        "fraction": fraction | table,
+    }
+    more = _optional(start=times(), rewind=st.sampled_from(("weights+lr", "lr")))
+    goals = st.fixed_dictionaries({"rounds": st.integers(1, 30)}) | st.fixed_dictionaries(
+        {"sparsity": sparsities()}
+    )
+    return st.builds(lambda a, b: a | b, st.fixed_dictionaries(fixed, optional=more), goals)
+
+
+def _freezes() -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {"type": st.just("freeze_mask")}, optional=_optional(start=times())
+    )
+
+
+def _rates() -> st.SearchStrategy[dict[str, Any]]:
+    ramps = st.fixed_dictionaries(
+        {
+            "type": st.just("lr"),
+            "schedule": st.sampled_from(RAMPS),
+            "factor": st.floats(0.001, 10),
+        },
+        optional={"start": times(), "end": times(), "init": st.floats(0.001, 1), "warmup": times()},
+    )
+    stairs = st.fixed_dictionaries(
+        {
+            "type": st.just("lr"),
+            "schedule": st.just("multistep"),
+            "gamma": st.floats(0.01, 1),
+            "milestones": st.lists(times(), min_size=1, max_size=3),
+        }
+    )
+    return ramps | stairs
+
+
+def modifier_trees() -> st.SearchStrategy[dict[str, Any]]:
+    """A modifier as YAML gives it: correct by itself, whatever network and run it meets."""
+    return _prunes() | _multistep_prunes() | _iterative_prunes() | _freezes() | _rates()
