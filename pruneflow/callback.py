@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.optim import Optimizer
 
+from pruneflow import lightning_trainer
 from pruneflow.engine import Engine
-from pruneflow.errors import PlanError, Problem, ResumeError
 from pruneflow.modifiers.base import Event
 from pruneflow.pruning.scope import find_layers
 from pruneflow.recipe.compiler import compile_plan
@@ -21,7 +20,6 @@ from pruneflow.recipe.compose import load_recipe
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.plan import Plan
 from pruneflow.state import PruneState
-from pruneflow.timeline import Horizon
 
 
 class RecipeCallback(Callback):
@@ -95,16 +93,15 @@ class RecipeCallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compile the recipe for this module and this trainer."""
-        horizon = horizon_of(trainer, self.steps_per_epoch, self._max_epochs)
+        horizon = lightning_trainer.horizon(trainer, self.steps_per_epoch, self._max_epochs)
         self.plan = compile_plan(self.recipe, find_layers(pl_module), horizon)
-        self._refuse_early_stopping(trainer)
+        if any(event.action == "rewind" for event in self.plan.events):
+            lightning_trainer.refuse_early_stopping(trainer, self.recipe.name)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bind the engine; optimizers exist, and every rank holds the same weights."""
         assert self.plan is not None
         state, self._restored = self._restored, None
-        if state is not None:
-            self._require_same_past(state)
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         self.engine = Engine(self.plan, pl_module, (), schedulers, self.seed, state)
         self._attach(trainer, pl_module)
@@ -170,20 +167,15 @@ class RecipeCallback(Callback):
 
     def _advance(self, trainer: Trainer, pl_module: LightningModule, step: int) -> list[Event]:
         assert self.engine is not None
-        callbacks: list[Any] = list(trainer.callbacks)  # type: ignore[attr-defined]
-        averages = [getattr(callback, "_average_model", None) for callback in callbacks]
-        self.engine.network.averages = [a for a in averages if a is not None]
+        self.engine.network.averages = lightning_trainer.averages(trainer)
         events = self.fire_due(trainer, pl_module, step)
         if any(event.action in ("prune", "rewind") for event in events):
-            for callback in callbacks:
-                _forget_ranking(callback)
+            lightning_trainer.forget_rankings(trainer)
         if any(event.quota is not None for event in events):
-            sparsity = self.engine.layer_sparsity
+            layers = self.engine.layer_sparsity.items()
+            metrics = {f"recipe/sparsity/{name}": sparsity for name, sparsity in layers}
             for logger in trainer.loggers:
-                logger.log_metrics(
-                    {f"recipe/sparsity/{name}": s for name, s in sparsity.items()},
-                    step=trainer.global_step,
-                )
+                logger.log_metrics(metrics, step=trainer.global_step)
         return events
 
     def _attach(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -197,86 +189,3 @@ class RecipeCallback(Callback):
         self.engine.replace_optimizers(trainer.optimizers)
         for optimizer in trainer.optimizers:
             self.engine.attach(optimizer, mask_gradients=not pl_module.automatic_optimization)
-
-    def _require_same_past(self, state: PruneState) -> None:
-        assert self.plan is not None
-        planned = [
-            (e.step, e.modifier, e.action) for e in self.plan.events_between(-1, state.clock)
-        ]
-        happened = [(j["step"], j["modifier"], j["event"]) for j in state.journal]
-        if planned != happened:
-            differ = next(
-                (pair for pair in zip(planned, happened, strict=False) if pair[0] != pair[1]),
-                (planned[-1:], happened[-1:]),
-            )
-            raise ResumeError(
-                f"the checkpoint (step {state.clock}) comes from another recipe or another length: "
-                f"this one says {differ[0]}, the checkpoint's journal {differ[1]}"
-            )
-
-        for row, entry in zip(self.plan.rows, state.journal, strict=False):
-            left = None if row.zeros is None else self.plan.size - row.zeros
-            if left not in (None, entry["nonzeros"]):
-                raise ResumeError(
-                    f"the checkpoint (step {state.clock}) comes from another recipe: after "
-                    f"'{row.event.modifier}' at step {entry['step']} this one leaves {left} "
-                    f"weights, the checkpoint's journal {entry['nonzeros']}"
-                )
-
-    def _refuse_early_stopping(self, trainer: Trainer) -> None:
-        assert self.plan is not None
-        rewinds = any(event.action == "rewind" for event in self.plan.events)
-        names = {cls.__name__ for cb in trainer.callbacks for cls in type(cb).__mro__}  # type: ignore[attr-defined]
-        if rewinds and "EarlyStopping" in names:
-            raise PlanError(
-                Problem(
-                    "",
-                    f"recipe '{self.recipe.name}' rewinds, which early stopping "
-                    "takes for a loss of accuracy: remove EarlyStopping",
-                )
-            )
-
-
-def horizon_of(
-    trainer: Trainer, steps_per_epoch: int | None = None, max_epochs: int | None = None
-) -> Horizon:
-    """The trainer's clock: updates in an epoch, and in the whole run unless it has no end.
-
-    Args:
-        trainer: A trainer whose ``fit`` has begun.
-        steps_per_epoch: Replaces what the loader's length says.
-        max_epochs: Replaces the trainer's.
-
-    Raises:
-        PlanError: The length of an epoch is unknown.
-    """
-    trainer.fit_loop.setup_data()
-    batches = trainer.num_training_batches
-    if steps_per_epoch is None:
-        if not math.isfinite(batches):
-            raise PlanError(
-                Problem(
-                    "",
-                    "the training loader has no length: pass "
-                    "RecipeCallback(..., steps_per_epoch=N)",
-                )
-            )
-        steps_per_epoch = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
-    limits = []
-    if trainer.max_steps != -1:
-        limits.append(trainer.max_steps)
-    max_epochs = trainer.max_epochs if max_epochs is None else max_epochs
-    if max_epochs not in (None, -1):
-        assert max_epochs is not None
-        limits.append(max_epochs * steps_per_epoch)
-    return Horizon(steps_per_epoch, min(limits) if limits else None)
-
-
-def _forget_ranking(callback: Any) -> None:
-    """Make a ``best`` checkpoint compete among networks of one mask only."""
-    if getattr(callback, "monitor", None) is not None and hasattr(callback, "best_k_models"):
-        worst = math.inf if callback.mode == "min" else -math.inf
-        callback.best_k_models = {}
-        callback.best_model_path = callback.kth_best_model_path = ""
-        callback.best_model_score = callback.current_score = None
-        callback.kth_value = torch.tensor(worst)

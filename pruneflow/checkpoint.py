@@ -63,7 +63,7 @@ class ExactCheckpoint(Checkpoint):
         self._restored = state_dict or None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Come last; ``lightning`` does not know for a checkpoint what ``pytorch_lightning`` does."""
+        """Come last; ``lightning`` moves only its own checkpoint callbacks there."""
         others = [c for c in trainer.callbacks if c is not self]  # type: ignore[attr-defined]
         trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
 
@@ -119,7 +119,7 @@ class ExactCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the epoch."""
         exact_resume.merge_results(trainer, self._pending)
-        self._pending.clear()
+        exact_resume.add_results(trainer, self._pending)
         if self._allowed[1]:
             self.save(trainer)
 

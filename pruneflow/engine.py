@@ -39,6 +39,9 @@ class Engine:
         schedulers: All of its learning-rate schedulers.
         seed: Seeds whatever is random in the recipe.
         state: Continue from this state instead of starting anew.
+
+    Raises:
+        ResumeError: The state's journal is not this plan's past.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Engine:
     ) -> None:
         self.plan = plan
         self.state = PruneState() if state is None else state
+        plan.require_past(self.state.journal, self.state.clock)
         self.network = Network(model, optimizers, schedulers, self.state, seed)
         self.updates = 0
         self._hooks: dict[int, list[RemovableHandle]] = {}
@@ -117,6 +121,7 @@ class Engine:
     def replace_optimizers(self, optimizers: Sequence[Optimizer]) -> None:
         """Guard optimizers that were built anew during training."""
         self.network.optimizers = list(optimizers)
+        self.network.enforce()
 
     def mask_gradients(self) -> None:
         """Mask gradients now, e.g. before they are clipped."""

@@ -2,7 +2,7 @@
 
 Random number generators, the position in the data, the accumulators of metrics, and the metric
 of schedulers that wait for one. Private names of Lightning are used here and nowhere else;
-``tests/test_exact_resume.py`` pins them.
+``tests/lightning_side/test_private_names.py`` pins them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.trainer.connectors.logger_connector.result import (
+    _Metadata,
+    _ResultMetric,
+    _Sync,
+)
 from pytorch_lightning.utilities import rank_zero_warn
 from torchmetrics import Metric
+
+_META = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch")
 
 
 def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
@@ -30,9 +37,9 @@ def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     }
     if _mid_epoch(trainer):
         state["results"] = {
-            key: [value.value.clone(), _count(value)]
-            for key, value in _results(trainer).items()
-            if value.is_tensor and value.meta.on_epoch
+            key: _result_state(result)
+            for key, result in _results(trainer).items()
+            if result.is_tensor and result.meta.on_epoch
         }
         state["metrics"] = {
             name: [
@@ -82,14 +89,20 @@ def merge_results(trainer: Trainer, pending: dict[str, Any]) -> None:
     """After a batch: add the epoch's logged sums so far to what it logged; drop them there."""
     logged = _results(trainer)
     for key in pending.keys() & logged.keys():
-        (value, count), result = pending.pop(key), logged[key]
-        value = value.to(result.value)
-        if result.meta.is_max_reduction or result.meta.is_min_reduction:
-            result.value = result.meta.reduce_fx(value, result.value)
-        else:
-            result.value = value + result.value
-        if count is not None:
-            result.cumulated_batch_size = count.to(result.value) + result.cumulated_batch_size
+        _merge(logged[key], pending.pop(key))
+
+
+def add_results(trainer: Trainer, pending: dict[str, Any]) -> None:
+    """At the end of an epoch: what was logged in it before the kill, and not again after it."""
+    device = trainer.lightning_module.device
+    for key, kept in pending.items():
+        meta = _Metadata(**kept["meta"])
+        meta.sync = _Sync()
+        result = _ResultMetric(meta, is_tensor=True).to(device)
+        result._update_count = 1
+        _merge(result, kept)
+        _results(trainer)[key] = result
+    pending.clear()
 
 
 def end_restart(trainer: Trainer) -> None:
@@ -181,8 +194,25 @@ def _metrics(module: LightningModule) -> Iterator[tuple[str, Metric]]:
     return ((name, part) for name, part in module.named_modules() if isinstance(part, Metric))
 
 
-def _count(value: Any) -> torch.Tensor | None:
-    return value.cumulated_batch_size.clone() if hasattr(value, "cumulated_batch_size") else None
+def _result_state(result: Any) -> dict[str, Any]:
+    """What an epoch has logged under one name so far, and how it was logged."""
+    meta = {name: getattr(result.meta, name) for name in _META}
+    count = getattr(result, "cumulated_batch_size", None)
+    return {
+        "value": result.value.clone(),
+        "count": None if count is None else count.clone(),
+        "meta": {**meta, "reduce_fx": result.meta.reduce_fx.__name__},
+    }
+
+
+def _merge(result: Any, kept: dict[str, Any]) -> None:
+    value = kept["value"].to(result.value)
+    if result.meta.is_max_reduction or result.meta.is_min_reduction:
+        result.value = result.meta.reduce_fx(value, result.value)
+    else:
+        result.value = value + result.value
+    if kept["count"] is not None:
+        result.cumulated_batch_size = kept["count"].to(result.value) + result.cumulated_batch_size
 
 
 def _copy(value: Any) -> Any:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError
-from pruneflow.optimizer_memory import mask_memory, settings
+from pruneflow.optimizer_memory import mask_memory, restore_schedule, schedule_state
 from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.criteria import CRITERIA
 from pruneflow.pruning.masks import Masks, chunks, count_zeros, is_finite
@@ -123,16 +124,13 @@ class Network:
         snapshot: Snapshot = {
             "rate_clock": self.state.rate_clock,
             "own_rates": detached_copy(self.state.own_rates),
-            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
-            "settings": [
-                [settings(group) for group in optimizer.param_groups]
-                for optimizer in self.optimizers
-            ],
+            "schedule": schedule_state(self.schedulers, self.optimizers),
         }
         if weights:
             snapshot["model"] = dict(self.model.state_dict())
             snapshot["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
         self.state.snapshots[key] = detached_copy(snapshot)
+        self.state.unsettled_snapshot = key
 
     @torch.no_grad()
     def rewind(self, key: str) -> None:
@@ -144,17 +142,26 @@ class Network:
                 optimizer.load_state_dict(detached_copy(kept))
         self.state.rate_clock = snapshot["rate_clock"]
         self.state.own_rates = detached_copy(snapshot["own_rates"])
-        self._restore_schedule(snapshot)
-        self.state.unsettled = key
+        restore_schedule(self.schedulers, self.optimizers, snapshot["schedule"])
+        self.state.unsettled_rewind = key
         for average in self._average_modules():
             average.load_state_dict(self.model.state_dict())
         self.enforce()
 
     def settle(self) -> None:
-        """Bring schedulers back once more that stepped after validation, behind a rewind."""
-        if self.state.unsettled:
-            self._restore_schedule(self.state.snapshots[self.state.unsettled])
-            self.state.unsettled = ""
+        """Right before a batch: make good what schedulers did behind our back.
+
+        One that waits for a metric steps after validation, and so after the events of an
+        epoch's end: a snapshot of that moment has to have that step, a rewind must not.
+        """
+        if self.state.unsettled_snapshot:
+            self.state.snapshots[self.state.unsettled_snapshot]["schedule"] = schedule_state(
+                self.schedulers, self.optimizers
+            )
+        if self.state.unsettled_rewind:
+            kept = self.state.snapshots[self.state.unsettled_rewind]["schedule"]
+            restore_schedule(self.schedulers, self.optimizers, kept)
+        self.state.unsettled_snapshot = self.state.unsettled_rewind = ""
 
     @torch.no_grad()
     def redraw_weights(self) -> None:
@@ -234,13 +241,6 @@ class Network:
         self._masks = list(masks.values())
         self.zeros = {name: count_zeros(mask) for name, mask in masks.items()}
 
-    def _restore_schedule(self, snapshot: Snapshot) -> None:
-        for scheduler, kept in zip(self.schedulers, snapshot["schedulers"], strict=True):
-            scheduler.load_state_dict(detached_copy(kept))
-        for optimizer, groups in zip(self.optimizers, snapshot["settings"], strict=True):
-            for group, kept in zip(optimizer.param_groups, groups, strict=True):
-                group.update(detached_copy(kept))
-
     def _average_modules(self) -> Iterator[nn.Module]:
         for average in self.averages:
-            yield getattr(average, "module", average)
+            yield average.module if isinstance(average, AveragedModel) else average

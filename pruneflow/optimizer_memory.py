@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import optim
 from torch.optim import Optimizer
+
+from pruneflow.state import detached_copy
 
 BY_ELEMENT: tuple[type[Optimizer], ...] = (
     optim.ASGD,
@@ -43,6 +45,28 @@ def mask_memory(optimizer: Optimizer, masks: Mapping[torch.Tensor, torch.Tensor]
     return type(optimizer) in BY_ELEMENT
 
 
-def settings(group: Mapping[str, Any]) -> dict[str, Any]:
+def schedule_state(schedulers: Sequence[Any], optimizers: Sequence[Optimizer]) -> dict[str, Any]:
+    """State of the schedulers, and the settings of the optimizers' groups that they steer."""
+    return {
+        "schedulers": [detached_copy(scheduler.state_dict()) for scheduler in schedulers],
+        "settings": [
+            [detached_copy(_settings(group)) for group in optimizer.param_groups]
+            for optimizer in optimizers
+        ],
+    }
+
+
+def restore_schedule(
+    schedulers: Sequence[Any], optimizers: Sequence[Optimizer], kept: Mapping[str, Any]
+) -> None:
+    """Put back what ``schedule_state`` found."""
+    for scheduler, state in zip(schedulers, kept["schedulers"], strict=True):
+        scheduler.load_state_dict(detached_copy(state))
+    for optimizer, groups in zip(optimizers, kept["settings"], strict=True):
+        for group, settings in zip(optimizer.param_groups, groups, strict=True):
+            group.update(detached_copy(settings))
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
     """A parameter group without its parameters: rate, momentum, decay and the like."""
     return {key: value for key, value in group.items() if key != "params"}

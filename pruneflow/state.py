@@ -27,8 +27,9 @@ class PruneState:
         snapshots: What a rewind restores, by modifier.
         own_rates: The module's own rate of each group of each optimizer at the moment a
             modifier took it over, by modifier.
-        unsettled: The modifier whose rewind the schedulers must be brought back to once more
-            before the next batch, or the empty string.
+        unsettled_snapshot: The modifier whose snapshot was taken since the last batch began,
+            or the empty string.
+        unsettled_rewind: The modifier that has rewound since, or the empty string.
         journal: What has happened, one entry an event.
     """
 
@@ -38,7 +39,8 @@ class PruneState:
     frozen: set[str] = field(default_factory=set)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     own_rates: dict[str, list[list[float]]] = field(default_factory=dict)
-    unsettled: str = ""
+    unsettled_snapshot: str = ""
+    unsettled_rewind: str = ""
     journal: list[dict[str, Any]] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
@@ -51,7 +53,8 @@ class PruneState:
             "frozen": sorted(self.frozen),
             "snapshots": dict(self.snapshots),
             "own_rates": dict(self.own_rates),
-            "unsettled": self.unsettled,
+            "unsettled_snapshot": self.unsettled_snapshot,
+            "unsettled_rewind": self.unsettled_rewind,
             "journal": [dict(entry) for entry in self.journal],
         }
 
@@ -74,7 +77,8 @@ class PruneState:
             frozen=set(state["frozen"]),
             snapshots=dict(state["snapshots"]),
             own_rates=dict(state["own_rates"]),
-            unsettled=state["unsettled"],
+            unsettled_snapshot=state["unsettled_snapshot"],
+            unsettled_rewind=state["unsettled_rewind"],
             journal=list(state["journal"]),
         )
 

@@ -24,13 +24,15 @@ FLOORS = {
     "modifiers": 3,
     "recipe": 4,
     "engine": 5,
-    "callback": 6, "exact_resume": 6, "checkpoint": 6,
+    "lightning_trainer": 6, "callback": 6, "exact_resume": 6, "checkpoint": 6,
     "training": 7, "report": 7, "deploy": 7, "sweep": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
 
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
-MAY_IMPORT_LIGHTNING = {"callback", "exact_resume", "checkpoint", "zoo", "training", "cli"}
+MAY_IMPORT_LIGHTNING = {
+    "lightning_trainer", "callback", "exact_resume", "checkpoint", "zoo", "training",
+}  # fmt: skip
 
 Import = tuple[str, bool]
 """What is imported, by its full name, and whether that happens when the module is loaded."""

@@ -11,7 +11,7 @@ from torch import nn, optim
 
 from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError
 from pruneflow.network import Network
-from pruneflow.optimizer_memory import mask_memory, settings
+from pruneflow.optimizer_memory import mask_memory
 from pruneflow.pruning.allocation import Quota
 from pruneflow.state import PruneState, detached_copy
 from tests.loop import bits, momentum, small_net
@@ -204,8 +204,8 @@ def test_a_snapshot_without_weights_leaves_weights_and_memory_alone() -> None:
     made.rewind("m")
     assert bits(made.model.state_dict()) == weights
     assert bits(made.optimizers[0].state_dict()["state"]) == memory
-    assert settings(made.optimizers[0].param_groups[0])["lr"] == 0.5
-    assert settings(made.optimizers[0].param_groups[0])["momentum"] == 0.9
+    assert made.optimizers[0].param_groups[0]["lr"] == 0.5
+    assert made.optimizers[0].param_groups[0]["momentum"] == 0.9
 
 
 def test_a_mask_for_a_weight_that_is_not_there_is_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pruneflow.recipe import library
-from pruneflow.recipe.compose import reported
+from pruneflow.recipe.complaints import reported
 from pruneflow.recipe.hydra_source import register
 
 

@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from pruneflow.cli.hydra_app import register_resolvers
 from pruneflow.errors import ConfigError, Problem, RecipeError, did_you_mean
 from pruneflow.recipe import library
-from pruneflow.recipe.compose import config_loader, from_config, reported
+from pruneflow.recipe.complaints import reported
+from pruneflow.recipe.compose import config_loader, from_config
 from pruneflow.training.config import KEYS, RunConfig
 from pruneflow.user_code import import_modules
 

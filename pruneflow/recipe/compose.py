@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruneflow.errors import ConfigError, Problem, PruneFlowError, RecipeError
+from pruneflow.errors import ConfigError, Problem, RecipeError
 from pruneflow.recipe import library, schema
-from pruneflow.recipe.declaration import Locate, Recipe
-from pruneflow.recipe.references import mentions, reference_keys, resolve
-from pruneflow.recipe.source import REFERENCE, KeyPath, Source
+from pruneflow.recipe.complaints import reported, typed
+from pruneflow.recipe.declaration import Recipe
+from pruneflow.recipe.places import followed, locator
+from pruneflow.recipe.references import mentions, resolve
 
 if TYPE_CHECKING:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _SPARSITY = re.compile(r"^\+{0,2}sparsity=")
 _OWN_KEY = re.compile(r"^\+{0,2}recipe\.")
-_OVERRIDE = re.compile(r"[+~]*([\w./@-]+)=?")
+_SHORT_TARGETS = re.compile(r"^(\+\+recipe\.(?:modifiers\.[\w-]+\.)?targets)=(?!\{)(.+)")
 
 
 def load_recipe(
@@ -97,10 +98,12 @@ def spelled_out(overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra is to see them.
 
     ``sparsity=`` is short for the recipe's own key. A recipe's keys may be set whether or not
-    its file names them: the recipe's schema is the judge of what exists, not Hydra's.
+    its file names them: the recipe's schema is the judge of what exists, not Hydra's. Targets
+    given as a list are names, which merge with a mapping.
     """
     full = [_SPARSITY.sub("++recipe.sparsity=", override, count=1) for override in overrides]
-    return [_OWN_KEY.sub("++recipe.", override, count=1) for override in full]
+    free = [_OWN_KEY.sub("++recipe.", override, count=1) for override in full]
+    return [_SHORT_TARGETS.sub(r"\1={names:\2}", override) for override in free]
 
 
 def from_config(
@@ -122,7 +125,7 @@ def from_config(
 
     plain = [o for o in overrides if not o.startswith("hydra.")]
     defaults = loader.compute_defaults_list(config_name, plain, RunMode.RUN).defaults
-    locate = _locator(defaults, overrides)
+    locate = locator(defaults, overrides)
     tree: Any = OmegaConf.to_container(config.recipe, resolve=False)
     name = str(OmegaConf.select(config, "hydra.runtime.choices.recipe"))
     if not isinstance(tree, dict):
@@ -133,57 +136,8 @@ def from_config(
             f"recipe '{name}' does not use a sparsity (nothing in it refers to "
             "${sparsity}); leave 'sparsity=' out"
         )
-        raise RecipeError(Problem(_typed(asked), text))
-    return schema.build(resolve(tree, locate), name, _followed(tree, locate))
-
-
-class reported:  # noqa: N801  (reads as a word in a with statement)
-    """Context: Hydra's and OmegaConf's complaints become a ``RecipeError`` without traceback."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-
-        if isinstance(error, HydraException | OmegaConfBaseException | ValueError):
-            cause = error.__cause__
-            if isinstance(cause, PruneFlowError):
-                raise cause from None
-            raise RecipeError(Problem("", _plainly(error))) from None
-
-
-def _plainly(error: BaseException) -> str:
-    """Hydra's message in one or two lines."""
-    from hydra.errors import OverrideParseException
-
-    if isinstance(error, OverrideParseException):
-        mend = "write KEY=VALUE, with quotes around a VALUE that holds special characters"
-        return f"{_typed(error.override)}: is not understood; {mend}"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = error.__cause__
-    if cause is not None and str(cause) not in str(error):
-        lines += [line.strip() for line in str(cause).splitlines()[:1]]
-    text = " ".join(line for line in lines if not line.startswith(("full_key", "object_type")))
-    absent = re.search(r"Could not (?:find|load) '([^']+)'", text)
-    if absent and absent[1].startswith("recipe/"):
-        return library.unknown(absent[1].removeprefix("recipe/"))
-    if gone := re.search(r"Could not delete from config. '([^']+)' does not exist", text):
-        return f"command line (~{gone[1]}): there is no '{gone[1]}' to delete"
-    missing = re.search(r"Key '([^']+)' is not in struct", text)
-    known = re.search(r"Could not override '([^']+)'", text)
-    if missing and known:
-        return (
-            f"command line ({known[1]}=…): there is no key '{known[1]}' to override; "
-            f"write '+{known[1]}=…' if it is meant to be new"
-        )
-    return text
-
-
-def _typed(override: str) -> str:
-    """The place of an override, as the person typed it."""
-    return f"command line ({override.removeprefix('++').replace('recipe.sparsity=', 'sparsity=')})"
+        raise RecipeError(Problem(typed(asked), text))
+    return schema.build(resolve(tree, locate), name, followed(tree, locate))
 
 
 def _from_root(override: str) -> str:
@@ -192,50 +146,3 @@ def _from_root(override: str) -> str:
     if rest.startswith("_parts@"):
         return f"{sign}recipe/_parts@recipe.{rest.removeprefix('_parts@')}"
     return override if rest.startswith("sparsity=") else f"{sign}recipe.{rest}"
-
-
-def _locator(defaults: Sequence[Any], overrides: Sequence[str]) -> Locate:
-    """Finds the place of a key: the command line, else the last file that sets it."""
-    from pruneflow.recipe.hydra_source import recipe_name
-
-    sources: list[tuple[KeyPath, Source]] = []
-    for default in defaults:
-        name = recipe_name(default.config_path or "")
-        if name is not None:
-            package = tuple(str(default.package or "").split("."))[1:]
-            sources.insert(0, (package, library.load(name)))
-    typed = {
-        match[1]: override
-        for override in overrides
-        if (match := _OVERRIDE.match(override)) and match[1].startswith("recipe.")
-    }
-
-    def locate(path: KeyPath) -> str:
-        for length in range(len(path), -1, -1):
-            part = path[:length]
-            dotted = ".".join(("recipe", *part))
-            if dotted in typed:
-                return _typed(typed[dotted])
-            for package, source in sources:
-                inner = part[len(package) :]
-                if part[: len(package)] == package and (not inner or inner in source.lines):
-                    return source.place(inner)
-            below = next((typed[key] for key in typed if key.startswith(f"{dotted}.")), None)
-            if part and below is not None:
-                return _typed(below)
-        return "recipe"
-
-    return locate
-
-
-def _followed(tree: Any, locate: Locate) -> Locate:
-    """Finds where a value was written: behind a whole reference, at what it refers to."""
-
-    def follow(path: KeyPath) -> str:
-        value = tree
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        whole = REFERENCE.fullmatch(value) if isinstance(value, str) else None
-        return follow(tuple(reference_keys(whole[1]))) if whole else locate(path)
-
-    return follow

@@ -52,9 +52,12 @@ class RecipeSource(ConfigSource):
             source = library.load(name)
         except RecipeError as error:
             raise ConfigCompositionException(str(error)) from error
-        tree = anchored(source.tree)
+        tree = _mergeable(anchored(source.tree))
         if tree.get("defaults"):
-            tree["defaults"] = [_absolute(entry) for entry in tree["defaults"]]
+            inherited = library.inherited_fragments(source)
+            entries = [_absolute(entry, inherited) for entry in tree["defaults"]]
+            # Hydra wants entries that replace a parent's at the end.
+            tree["defaults"] = sorted(entries, key=_replaces)
         package = GROUP if library.is_path(name) else None
         return ConfigResult(
             config=OmegaConf.create(tree),
@@ -88,11 +91,30 @@ class RecipeSource(ConfigSource):
         return library.names(parts=True) if recipe_name(config_path) == library.PARTS else []
 
 
-def _absolute(entry: Any) -> Any:
+def _absolute(entry: Any, inherited: set[str]) -> Any:
     """An entry of the defaults list that means the same from a subfolder of recipes too."""
     if isinstance(entry, dict):
-        return {f"/{GROUP}/{key}" if "@" in key else key: name for key, name in entry.items()}
+        ((key, name),) = entry.items()
+        if key in inherited:
+            return {f"override /{GROUP}/{key}": name}
+        return {f"/{GROUP}/{key}" if "@" in key else key: name}
     return entry if entry == "_self_" else f"/{GROUP}/{entry}@_here_"
+
+
+def _replaces(entry: Any) -> bool:
+    return isinstance(entry, dict) and next(iter(entry)).startswith("override ")
+
+
+def _mergeable(tree: dict[str, Any]) -> dict[str, Any]:
+    """The same recipe with targets as mappings, so that a child's merge with its parent's."""
+    tree = {key: {"names": value} if key == "targets" and isinstance(value, str | list) else value
+            for key, value in tree.items()}  # fmt: skip
+    if isinstance(modifiers := tree.get("modifiers"), dict):
+        tree["modifiers"] = {
+            name: _mergeable(values) if isinstance(values, dict) else values
+            for name, values in modifiers.items()
+        }
+    return tree
 
 
 class RecipeSearchPath(SearchPathPlugin):

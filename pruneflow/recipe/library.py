@@ -90,6 +90,18 @@ def load(name: str, trail: tuple[str, ...] = ()) -> Source:
     return source
 
 
+def inherited_fragments(source: Source) -> set[str]:
+    """The fragments, as ``_parts@modifiers.NAME``, of everything a recipe builds on."""
+    found: set[str] = set()
+    for group, default, _ in source.defaults():
+        if not group:
+            parent = load(default)
+            found |= {key for entry in parent.tree.get("defaults") or ()
+                      if isinstance(entry, dict) for key in entry}  # fmt: skip
+            found |= inherited_fragments(parent)
+    return found
+
+
 def unknown(name: str) -> str:
     """The message for a recipe or fragment that is not there."""
     if is_path(name):

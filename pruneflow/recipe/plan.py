@@ -6,10 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pruneflow.errors import ResumeError
 from pruneflow.modifiers.base import Event, RateRewind, RateSpan
 from pruneflow.pruning.scope import Layer
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.timeline import Horizon
+
+
+def _past(step: int, modifier: str, action: str) -> str:
+    return f"'{modifier}' {action} at step {step}"
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,30 @@ class Plan:
     def events_between(self, after: int, until: int) -> Iterator[Event]:
         """Events of the steps in ``(after, until]``."""
         return (row.event for row in self.rows if after < row.event.step <= until)
+
+    def require_past(self, journal: Sequence[Mapping[str, Any]], clock: int) -> None:
+        """Make sure that what happened until step ``clock`` is what this plan says.
+
+        Raises:
+            ResumeError: The journal is another recipe's, or that of a run of another length.
+        """
+        past = [row for row in self.rows if row.event.step <= clock]
+        planned = [_past(row.event.step, row.event.modifier, row.event.action) for row in past]
+        happened = [_past(e["step"], e["modifier"], e["event"]) for e in journal]
+        left = [None if row.zeros is None else self.size - row.zeros for row in past]
+        counts = [e["nonzeros"] for e in journal]
+        for index in range(max(len(planned), len(happened))):
+            here, there = planned[index : index + 1], happened[index : index + 1]
+            if here != there:
+                says, said = here or ["nothing"], there or ["nothing"]
+            elif left[index] not in (None, counts[index]):
+                says, said = [f"{left[index]:,} weights left"], [f"{counts[index]:,}"]
+            else:
+                continue
+            raise ResumeError(
+                f"the checkpoint (step {clock}) comes from another recipe or another length: "
+                f"as event {index + 1} this one has {says[0]}, the checkpoint's journal {said[0]}"
+            )
 
     def rate_clock(self, step: int) -> int:
         """The learning-rate clock at a step of the run."""

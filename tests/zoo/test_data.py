@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -131,3 +134,31 @@ def test_absent_and_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_environment_names_the_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRUNEFLOW_DATA", "somewhere")
     assert DATA["mnist"]().root == Path("somewhere")
+
+
+def test_absent_files_are_downloaded_once(
+    small_mnist: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Path("served")
+    served.mkdir()
+    sums = {}
+    for name, data in small_mnist.items():
+        archive = gzip.compress(data)
+        (served / f"{name}.gz").write_bytes(archive)
+        md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
+        sums[name] = (hashlib.sha256(data).hexdigest(), md5)
+    monkeypatch.setattr(mnist, "FILES", sums)
+    handler = partial(QuietHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(mnist, "URL", f"http://127.0.0.1:{server.server_port}/")
+        assert mnist.load(Path("root"), "t10k")[1].tolist() == [7, 1, 4]
+        server.shutdown()
+    assert mnist.load(Path("root"), "t10k")[1].tolist() == [7, 1, 4], "it is there now"
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files of one folder on this machine and says nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""

@@ -1,0 +1,60 @@
+"""Law 6, the other half: where a resume cannot be exact, PruneFlow says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pruneflow.checkpoint import newest_checkpoint
+from pruneflow.errors import ResumeError
+from tests.lightning_side import toy
+from tests.lightning_side.killing import BEFORE, run
+
+pytestmark = [
+    pytest.mark.filterwarnings(toy.LIGHTNING_NOISE),
+    pytest.mark.filterwarnings(toy.FEW_WORKERS),
+]
+
+
+def test_persistent_workers_are_told_that_nothing_is_written() -> None:
+    loader = toy.shuffled(num_workers=1, persistent_workers=True)
+    with pytest.warns(UserWarning, match="no exact checkpoint can be written: persistent workers"):
+        run(Path("none"), tree=toy.once(), loader=lambda: loader, max_epochs=1)
+    assert not any(Path("none").iterdir())
+
+
+def test_another_recipe_is_refused() -> None:
+    run(Path("one"), kill=(21, BEFORE), max_epochs=4)
+    with pytest.raises(ResumeError, match="comes from another recipe or another length"):
+        run(Path("one"), tree=toy.GRADUAL, max_epochs=4)
+
+
+def test_other_numbers_in_the_same_recipe_are_refused() -> None:
+    run(Path("one"), kill=(21, BEFORE), tree=toy.GRADUAL, max_epochs=4)
+    other = {"modifiers": {"prune": {**toy.GRADUAL["modifiers"]["prune"], "sparsity": 0.7}}}
+    with pytest.raises(ResumeError, match="comes from another recipe"):
+        run(Path("one"), tree=other, max_epochs=4)
+
+
+def _forge(folder: Path, **state: Any) -> None:
+    path = newest_checkpoint(folder)
+    content = torch.load(path, weights_only=True)
+    content["callbacks"]["pruneflow.exact_resume"].update(state)
+    torch.save(content, path)
+
+
+def test_another_world_size_is_refused() -> None:
+    run(Path("one"), kill=(21, BEFORE), max_epochs=4)
+    _forge(Path("one"), world_size=2)
+    with pytest.raises(ResumeError, match="written by 2 processes; 1 cannot continue it exactly"):
+        run(Path("one"), max_epochs=4)
+
+
+def test_another_thread_count_is_told() -> None:
+    run(Path("one"), kill=(21, BEFORE), max_epochs=4)
+    _forge(Path("one"), threads=7)
+    with pytest.warns(UserWarning, match="written with 7 threads, this process has 1"):
+        run(Path("one"), max_epochs=4)
