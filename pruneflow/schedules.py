@@ -54,5 +54,7 @@ def cosine(start: float, final: float, p: float, power: float) -> float:
 
 @SHAPES.register("exponential")
 def exponential(start: float, final: float, p: float, power: float) -> float:
-    """Equal factors: ``start^(1-p) final^p``. Both ends must be above zero."""
+    """Equal factors: ``start^(1-p) final^p``; nothing but 0 where an end is 0."""
+    if start <= 0 or final <= 0:
+        return 0.0
     return math.exp((1 - p) * math.log(start) + p * math.log(final))

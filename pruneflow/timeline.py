@@ -66,6 +66,8 @@ def parse_time(text: object) -> Time:
     value, unit = Fraction(match[1]), cast(Unit, match[2])
     if unit == "st" and value.denominator != 1:
         raise ValueError(f"'{text}': a step cannot be divided; write a whole number of steps")
+    if unit == "%" and value > 100:
+        raise ValueError(f"'{text}' is more than the whole run")
     return Time(value, unit)
 
 

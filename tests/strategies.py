@@ -35,6 +35,8 @@ def load_profile() -> None:
 def times(draw: st.DrawFn, units: tuple[str, ...] = ("ep", "st", "%"), most: int = 10**6) -> str:
     """A time as a person may write it: ``3ep``, ``2.50ep``, ``400 st``, ``30%``."""
     unit = draw(st.sampled_from(units))
+    if unit == "%":
+        return f"{draw(st.integers(0, 10_000)) / 100:.{draw(st.integers(2, 9))}f}%"
     text = str(draw(st.integers(0, most)))
     if unit != "st" and draw(st.booleans()):
         text += "." + draw(st.text("0123456789", min_size=1, max_size=20))

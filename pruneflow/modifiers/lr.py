@@ -51,7 +51,7 @@ class LearningRate(Modifier):
     gamma: float | None = option(POSITIVE, "step, multistep: multiplies the rate each time", None)
     every: Time | None = option(Duration(), "step: time between two multiplications", None)
     milestones: tuple[Time, ...] | None = option(
-        Times(), "multistep: when it multiplies, counted from 'start'", None
+        Times(), "multistep: when it multiplies, counted from the end of the warm-up", None
     )
     warmup: Time = option(Duration(), "linear warm-up at the beginning", parse_time("0st"))
 
@@ -122,6 +122,8 @@ class LearningRate(Modifier):
                 events.append(Event(takes, self.name, "lr", label=TAKES))
             if first < gives < stop:
                 events.append(Event(gives, self.name, "lr", label=GIVES))
+        if not events:
+            raise FieldError("start", f"step {start} of a round never comes: rounds are shorter")
         return events
 
     def rate_spans(self, site: Site) -> Sequence[RateSpan]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pruneflow.modifiers.base import Event, FieldError, Site, TargetedModifier, modifier
@@ -67,7 +68,7 @@ class Prune(TargetedModifier):
     )
     min_nonzeros: int | None = option(
         Count(),
-        "weights every layer keeps; default: one for each output unit, or the layer's "
+        "weights every layer keeps; default: one for each output unit, or about the layer's "
         "uniform share where that is less",
         None,
     )
@@ -140,10 +141,7 @@ class Prune(TargetedModifier):
     def _sparsities(self, site: Site) -> list[tuple[int, Sparsity]]:
         """Each event's step and sparsity."""
         if self.milestones is not None:
-            try:
-                return sorted((site.horizon.steps(time), value) for time, value in self.milestones)
-            except ValueError as error:
-                raise FieldError("milestones", str(error)) from None
+            return [*self._table(site, self.milestones)]
         start, end = self.span(site)
         assert self.sparsity is not None
         if end == start:
@@ -153,6 +151,22 @@ class Prune(TargetedModifier):
             raise FieldError("every", f"{self.every} makes more than {MAX_EVENTS:,} events")
         steps = [*range(start, end, every), end]
         return [(step, self._at((step - start) / (end - start))) for step in steps]
+
+    def _table(
+        self, site: Site, milestones: tuple[tuple[Time, float], ...]
+    ) -> list[tuple[int, float]]:
+        """Steps and sparsities of a multistep schedule, both rising."""
+        try:
+            table = sorted((site.horizon.steps(time), value) for time, value in milestones)
+        except ValueError as error:
+            raise FieldError("milestones", str(error)) from None
+        for (step, value), (later, next_value) in pairwise(table):
+            if step == later:
+                raise FieldError("milestones", f"two of them fall on step {step}")
+            if value > next_value:
+                text = f"sparsity falls from {value:g} to {next_value:g}: weights do not grow back"
+                raise FieldError("milestones", text)
+        return table
 
     def _at(self, p: float) -> Sparsity:
         if isinstance(self.sparsity, Mapping):

@@ -19,7 +19,7 @@ from pruneflow.pruning.scope import Layer
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.ledger import Ledger
 from pruneflow.recipe.plan import Plan, PlannedEvent
-from pruneflow.timeline import Horizon
+from pruneflow.timeline import Horizon, Time
 
 
 def compile_plan(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> Plan:
@@ -51,6 +51,7 @@ def compile_plan(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> P
         raise PlanError(Problem("", str(error))) from None
     problems += _owners(recipe, site)
     problems += _rate_owners(recipe, spans)
+    problems += _rewinders(recipe, site)
     if problems:
         raise PlanError(problems)
     order = {name: index for index, name in enumerate(recipe.modifiers)}
@@ -81,11 +82,16 @@ def _with_length(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> H
             problems.append(_place(recipe, modifier, error))
         else:
             needed, by = max((needed, by), (steps, modifier), key=lambda pair: pair[0])
+    if total is not None and total < 1:
+        raise PlanError(Problem(recipe.locate(("length",)), "length: is no step at all"))
     if total is not None and by is not None and needed > total:
         epochs = -(-needed // steps_per_epoch)
+        mend = f"it needs a length of {epochs}ep ({needed} steps)"
+        if any(isinstance(at, Time) and at.unit == "%" for at in vars(by).values()):
+            mend = "it begins at a share of the run, so begin earlier or do less"
         text = (
             f"modifiers.{by.name}: works until step {needed}, but the run ends at step "
-            f"{total}: it needs a length of {epochs}ep ({needed} steps)"
+            f"{total}: {mend}"
         )
         raise PlanError(Problem(recipe.locate(("modifiers", by.name)), text))
     if problems:
@@ -131,6 +137,14 @@ def _rate_owners(recipe: Recipe, spans: Sequence[RateSpan]) -> Iterator[Problem]
                 f"(steps {other.start} to {other.end})"
             )
             yield Problem(recipe.locate(("modifiers", other.modifier)), text)
+
+
+def _rewinders(recipe: Recipe, site: Site) -> Iterator[Problem]:
+    """Modifiers beyond the first that rewind, for a rewind is the whole network's."""
+    rewinders = [name for name, m in recipe.modifiers.items() if m.rate_rewinds(site)]
+    for name in rewinders[1:]:
+        text = f"modifiers.{name}: rewinds the network, and so does '{rewinders[0]}'"
+        yield Problem(recipe.locate(("modifiers", name)), text)
 
 
 def _account(

@@ -130,6 +130,9 @@ def from_config(
     name = str(OmegaConf.select(config, "hydra.runtime.choices.recipe"))
     if not isinstance(tree, dict):
         raise RecipeError(Problem("", f"recipe '{name}' is not a mapping"))
+    if name.startswith(f"{library.PARTS}/"):
+        text = f"'{name}' is a fragment; a recipe takes it in with '- _parts@modifiers.NAME: ...'"
+        raise RecipeError(Problem("", text))
     asked = next((o for o in overrides if o.startswith("++recipe.sparsity=")), None)
     if asked is not None and not mentions(tree, "sparsity"):
         text = (

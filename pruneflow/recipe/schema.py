@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
@@ -15,6 +16,8 @@ from pruneflow.recipe.declaration import Locate, Recipe, nowhere
 from pruneflow.timeline import Anchor
 
 TOP_LEVEL = ("defaults", "length", "sparsity", "vars", "targets", "modifiers")
+
+_NAME = re.compile(r"[A-Za-z_][\w-]*")
 
 Path = tuple[str, ...]
 Found = tuple[Path, str]
@@ -69,6 +72,8 @@ def _modifiers(tree: Any, found: list[Found]) -> Iterator[tuple[str, Modifier]]:
         return
     for name, values in tree.items():
         path = ("modifiers", str(name))
+        if not _NAME.fullmatch(str(name)):
+            found.append((path, "a modifier's name is a word of letters, digits, '_' and '-'"))
         if not isinstance(values, Mapping):
             found.append((path, f"needs a mapping such as {example}, got '{values}'"))
         elif values.get("type") is None:
