@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from pruneflow import lightning_trainer
 from pruneflow.engine import Engine
+from pruneflow.errors import PlanError, Problem, ResumeError
 from pruneflow.modifiers.base import Event
 from pruneflow.pruning.scope import find_layers
 from pruneflow.recipe.compiler import compile_plan
@@ -20,6 +21,7 @@ from pruneflow.recipe.compose import load_recipe
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.plan import Plan
 from pruneflow.state import PruneState
+from pruneflow.timeline import Horizon
 
 
 class RecipeCallback(Callback):
@@ -94,7 +96,13 @@ class RecipeCallback(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compile the recipe for this module and this trainer."""
         horizon = lightning_trainer.horizon(trainer, self.steps_per_epoch, self._max_epochs)
-        self.plan = compile_plan(self.recipe, find_layers(pl_module), horizon)
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            horizon = Horizon(horizon.steps_per_epoch)  # as long as the recipe likes
+        try:
+            layers = find_layers(pl_module)
+        except ValueError as error:
+            raise PlanError(Problem("", str(error))) from None
+        self.plan = compile_plan(self.recipe, layers, horizon)
         if any(event.action == "rewind" for event in self.plan.events):
             lightning_trainer.refuse_early_stopping(trainer, self.recipe.name)
 
@@ -102,9 +110,11 @@ class RecipeCallback(Callback):
         """Bind the engine; optimizers exist, and every rank holds the same weights."""
         assert self.plan is not None
         state, self._restored = self._restored, None
+        if state is None and (trainer.global_step or trainer.current_epoch):
+            state = self._earlier_state()
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         self.engine = Engine(self.plan, pl_module, (), schedulers, self.seed, state)
-        self._attach(trainer, pl_module)
+        self._guard(trainer, pl_module)
         if state is None:
             self._advance(trainer, pl_module, 0)
 
@@ -113,19 +123,24 @@ class RecipeCallback(Callback):
     ) -> None:
         """Guard optimizers that were built anew; note what was, to see what the batch did."""
         assert self.engine is not None
-        if not all(self.engine.is_attached(optimizer) for optimizer in trainer.optimizers):
-            self._attach(trainer, pl_module)
+        if not all(self.engine.is_guarded(optimizer) for optimizer in trainer.optimizers):
+            self._guard(trainer, pl_module)
         self.engine.network.settle()
         self._before = (trainer.global_step, self.engine.updates)
         self._rate = self.engine.rate
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Under manual optimization a module may clip gradients before the optimizer's step."""
+        if self.engine is not None and not pl_module.automatic_optimization:
+            self.engine.mask_gradients()
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Mask gradients before they are clipped; guard optimizers that were built anew."""
         assert self.engine is not None
-        if not self.engine.is_attached(optimizer):
-            self._attach(trainer, pl_module)
+        if not self.engine.is_guarded(optimizer):
+            self._guard(trainer, pl_module)
         self.engine.mask_gradients()
 
     def on_train_batch_end(
@@ -146,7 +161,7 @@ class RecipeCallback(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say so where the run ended before the recipe did."""
         assert self.engine is not None and self.plan is not None
-        if not self.is_complete:
+        if not self.is_complete and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             rank_zero_warn(
                 f"training ended at step {self.clock}, but recipe '{self.recipe.name}' "
                 f"runs until step {self.plan.total}: its result is incomplete"
@@ -175,17 +190,27 @@ class RecipeCallback(Callback):
             layers = self.engine.layer_sparsity.items()
             metrics = {f"recipe/sparsity/{name}": sparsity for name, sparsity in layers}
             for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=trainer.global_step)
+                logger.log_metrics(metrics, step=self.clock)
         return events
 
-    def _attach(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _earlier_state(self) -> PruneState:
+        """The state with which a trainer that has trained before goes on.
+
+        Raises:
+            ResumeError: It goes on from a checkpoint that knows nothing of the recipe.
+        """
+        if self.engine is None:
+            raise ResumeError(
+                "the checkpoint holds no state of a recipe: to begin a recipe with its weights, "
+                "load them into the module and fit without ckpt_path"
+            )
+        return self.engine.state
+
+    def _guard(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Guard the trainer's optimizers.
 
         Lightning computes gradients inside an automatic ``optimizer.step``; they are masked in
         ``on_before_optimizer_step`` there, and as the step begins elsewhere.
         """
         assert self.engine is not None
-        self.engine.detach()
-        self.engine.replace_optimizers(trainer.optimizers)
-        for optimizer in trainer.optimizers:
-            self.engine.attach(optimizer, mask_gradients=not pl_module.automatic_optimization)
+        self.engine.guard(trainer.optimizers, not pl_module.automatic_optimization)

@@ -29,15 +29,21 @@ class ExactCheckpoint(Checkpoint):
     Args:
         folder: Where ``step########.ckpt`` files go.
         every_n_steps: Optimizer updates between saves inside an epoch; 0 saves at its end only.
-        keep: How many of the newest files stay.
+        keep: How many of this run's newest files stay.
+
+    Raises:
+        ResumeError: The folder holds another run's checkpoints; when ``fit`` starts.
     """
 
     def __init__(self, folder: str | Path, every_n_steps: int = 0, keep: int = 2) -> None:
+        if keep < 1:
+            raise ValueError(f"keep has to be 1 or more, not {keep}")
         self.folder = Path(folder)
         self.every_n_steps = every_n_steps
         self.keep = keep
         self._restored: dict[str, Any] | None = None
         self._pending: dict[str, Any] = {}
+        self._saved: list[Path] = []
         self._saved_at = -1
         self._seen = 0
         self._due = False
@@ -80,6 +86,7 @@ class ExactCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             sweep_temporaries(self.folder)
+            self._saved = self._own_files()
         state, self._restored = self._restored, None
         if state is not None:
             if state["world_size"] != trainer.world_size:
@@ -123,19 +130,31 @@ class ExactCheckpoint(Checkpoint):
         if self._allowed[1]:
             self.save(trainer)
 
+    def _own_files(self) -> list[Path]:
+        """This run's files up to now: none for a run that begins."""
+        found = sorted(self.folder.glob("step*.ckpt"))
+        if found and self._restored is None and not self._saved_at:
+            raise ResumeError(
+                f"{self.folder} holds checkpoints of another run, up to {found[-1].name}: go on "
+                "from the newest of them, or choose another folder"
+            )
+        return [path for path in found if path.name <= _name(self._saved_at)]
+
     def save(self, trainer: Trainer) -> None:
         """Write a checkpoint of this very moment, unless there is one."""
         clock = _recipe(trainer).clock
         if clock == self._saved_at:
             return
-        path = self.folder / f"step{clock:08d}.ckpt"
+        path = self.folder / _name(clock)
         part = temporary(path)
         trainer.save_checkpoint(part)
         self._saved_at, self._due = clock, False
         if trainer.is_global_zero:
             publish(part, path)
-            for old in sorted(self.folder.glob("step*.ckpt"))[: -self.keep]:
-                old.unlink()
+            self._saved = [*(old for old in self._saved if old != path), path]
+            for old in self._saved[: -self.keep]:
+                old.unlink(missing_ok=True)
+            self._saved = self._saved[-self.keep :]
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -150,6 +169,10 @@ def newest_checkpoint(folder: Path) -> Path | None:
         except Exception:  # noqa: S112  (torch names no common base for damaged files)
             continue
     return None
+
+
+def _name(clock: int) -> str:
+    return f"step{clock:08d}.ckpt"
 
 
 def _recipe(trainer: Trainer) -> RecipeCallback:

@@ -58,10 +58,9 @@ class Engine:
         plan.require_past(self.state.journal, self.state.clock)
         self.network = Network(model, optimizers, schedulers, self.state, seed)
         self.updates = 0
-        self._hooks: dict[int, list[RemovableHandle]] = {}
+        self._hooks: dict[Optimizer, list[RemovableHandle]] = {}
         self._lent: dict[int, list[Any]] = {}
-        for optimizer in optimizers:
-            self.attach(optimizer)
+        self.guard(optimizers)
 
     def advance(self, step: int) -> list[Event]:
         """Fire everything that is due up to ``step``, and return it.
@@ -72,6 +71,7 @@ class Engine:
         fired = []
         for event in self.plan.events_between(self.state.clock, step):
             self._move_to(event.step)
+            self.network.rebind()
             self.plan.recipe.modifiers[event.modifier].fire(event, self.network)
             if event.action == "change":
                 self.network.enforce()
@@ -80,16 +80,17 @@ class Engine:
         self._move_to(step)
         return fired
 
-    def attach(self, optimizer: Optimizer, mask_gradients: bool = True) -> None:
-        """Guard an optimizer; asking twice does no harm.
+    def guard(self, optimizers: Sequence[Optimizer], mask_gradients: bool = True) -> None:
+        """Guard these optimizers, and let go of any others: all that the model has.
 
         Args:
-            optimizer: A plain ``torch`` optimizer.
-            mask_gradients: Mask gradients as its step begins. Pass False where gradients come
+            optimizers: Plain ``torch`` optimizers, also after some were built anew.
+            mask_gradients: Mask gradients as a step begins. Pass False where gradients come
                 later than that, and call ``mask_gradients`` once they are there.
         """
-        for handle in self._hooks.pop(id(optimizer), ()):
-            handle.remove()
+        self.detach()
+        self.network.optimizers = list(optimizers)
+        self.network.rebind()
 
         def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             if mask_gradients:
@@ -102,26 +103,23 @@ class Engine:
             self.network.apply_masks(None if late else optimizer)
             self.updates += 1
 
-        self._hooks[id(optimizer)] = [
-            optimizer.register_step_pre_hook(before),
-            optimizer.register_step_post_hook(after),
-        ]
+        for optimizer in optimizers:
+            self._hooks[optimizer] = [
+                optimizer.register_step_pre_hook(before),
+                optimizer.register_step_post_hook(after),
+            ]
 
     def detach(self) -> None:
-        """Take every hook off again."""
-        for handles in self._hooks.values():
+        """Let go of every optimizer; a rate that is lent at this moment goes back."""
+        for optimizer, handles in self._hooks.items():
+            self._return_rate(optimizer)
             for handle in handles:
                 handle.remove()
         self._hooks.clear()
 
-    def is_attached(self, optimizer: Optimizer) -> bool:
+    def is_guarded(self, optimizer: Optimizer) -> bool:
         """Whether this optimizer is guarded."""
-        return id(optimizer) in self._hooks
-
-    def replace_optimizers(self, optimizers: Sequence[Optimizer]) -> None:
-        """Guard optimizers that were built anew during training."""
-        self.network.optimizers = list(optimizers)
-        self.network.enforce()
+        return optimizer in self._hooks
 
     def mask_gradients(self) -> None:
         """Mask gradients now, e.g. before they are clipped."""
@@ -179,10 +177,11 @@ class Engine:
         return self.state.rate_clock - int(self.state.clock >= self.plan.total)
 
     def _own_rates(self, span: RateSpan, optimizer: Optimizer) -> list[float]:
-        noted = self.state.own_rates.get(span.modifier)
-        if noted is None:  # another event of the step at which the span begins
-            return [float(group["lr"]) for group in optimizer.param_groups]
-        return noted[self.network.optimizers.index(optimizer)]
+        """The module's own rate of each group; a group added since has what it has now."""
+        noted = self.state.own_rates.get(span.modifier, [])
+        index = self.network.optimizers.index(optimizer)
+        kept = noted[index] if index < len(noted) else []
+        return kept + [float(group["lr"]) for group in optimizer.param_groups[len(kept) :]]
 
     def _lend_rate(self, optimizer: Optimizer) -> None:
         span = self._span()

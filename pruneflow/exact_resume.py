@@ -133,6 +133,8 @@ def obstacles(trainer: Trainer) -> tuple[list[str], list[str]]:
         mid_epoch.append("the module's 'on_train_batch_end' comes after the save")
     if getattr(loader, "num_workers", 0):
         mid_epoch.append("worker processes read ahead")
+    if trainer.world_size > 1:
+        always.append("there are several processes, and only one's random state is kept")
     if getattr(loader, "persistent_workers", False):
         always.append("persistent workers keep random state of their own")
     return mid_epoch, always

@@ -24,7 +24,7 @@ def horizon(
         max_epochs: Replaces the trainer's.
 
     Raises:
-        PlanError: The length of an epoch is unknown.
+        PlanError: The length of an epoch is unknown, or not the one given.
     """
     trainer.fit_loop.setup_data()
     batches = trainer.num_training_batches
@@ -33,6 +33,16 @@ def horizon(
             mend = "pass RecipeCallback(..., steps_per_epoch=N)"
             raise PlanError(Problem("", f"the training loader has no length: {mend}"))
         steps_per_epoch = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
+    elif math.isfinite(batches) and trainer.lightning_module.automatic_optimization:
+        found = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
+        if found != steps_per_epoch and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            raise PlanError(
+                Problem(
+                    "",
+                    f"steps_per_epoch is {steps_per_epoch}, but the training loader makes {found} "
+                    "updates an epoch",
+                )
+            )
     limits = []
     if trainer.max_steps != -1:
         limits.append(trainer.max_steps)
@@ -49,13 +59,16 @@ def averages(trainer: Trainer) -> list[nn.Module]:
 
 
 def forget_rankings(trainer: Trainer) -> None:
-    """Make a ``best`` checkpoint compete among networks of one mask only."""
+    """Make a ``best`` checkpoint compete among networks of one mask only.
+
+    Earlier files stay until better ones of the new mask take their places.
+    """
     for callback in _callbacks(trainer):
         if getattr(callback, "monitor", None) is not None and hasattr(callback, "best_k_models"):
-            callback.best_k_models = {}
-            callback.best_model_path = callback.kth_best_model_path = ""
+            worst = torch.tensor(math.inf if callback.mode == "min" else -math.inf)
+            callback.best_k_models = dict.fromkeys(callback.best_k_models, worst)
             callback.best_model_score = callback.current_score = None
-            callback.kth_value = torch.tensor(math.inf if callback.mode == "min" else -math.inf)
+            callback.kth_value = worst
 
 
 def refuse_early_stopping(trainer: Trainer, recipe: str) -> None:

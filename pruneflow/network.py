@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,13 +11,15 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError
+from pruneflow import snapshots
+from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError, TrainingError
 from pruneflow.optimizer_memory import mask_memory, restore_schedule, schedule_state
 from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.criteria import CRITERIA
-from pruneflow.pruning.masks import Masks, chunks, count_zeros, is_finite
+from pruneflow.pruning.masks import Masks, count_zeros, is_finite
+from pruneflow.pruning.scoring import streams
 from pruneflow.pruning.threshold import select
-from pruneflow.state import PruneState, Snapshot, detached_copy
+from pruneflow.state import PruneState, detached_copy
 
 
 class Network:
@@ -52,11 +53,11 @@ class Network:
         self.state = state
         self.seed = seed
         self.weights = dict(model.named_parameters())
-        missing = sorted(state.masks.keys() - self.weights.keys())
-        if missing:
-            raise ResumeError(
-                f"the checkpoint has a mask for '{missing[0]}', which this network does not have"
-            )
+        for name, mask in state.masks.items():
+            if name not in self.weights or self.weights[name].shape != mask.shape:
+                raise ResumeError(
+                    f"the checkpoint's mask of '{name}' fits no weight of this network"
+                )
         state.masks = {name: mask.to(self.weights[name]) for name, mask in state.masks.items()}
         self._exact: set[int] = set()
         self._pair_up()
@@ -92,22 +93,16 @@ class Network:
             FrozenMaskError: The mask of one of the layers is frozen.
         """
         self._require_finite(names)
-        scores = {name: partial(self._scores, name, criterion) for name in names}
+        weights = {name: self.weights[name] for name in names}
+        scores = streams(weights, self.state.masks, CRITERIA[criterion], self._generator)
         pruned = select(scores, quota)
-        self._install(
-            {
-                name: mask.logical_not_().view(self.weights[name].shape).to(self.weights[name])
-                for name, mask in pruned.items()
-            }
-        )
+        self._install({name: pruned.pop(name).logical_not_() for name in names})
 
     def freeze(self, names: Sequence[str]) -> None:
         """Fix masks; a layer without one takes the zeros its weights hold."""
         fresh = [name for name in names if name not in self.state.masks]
         self._require_finite(fresh)
-        self._install(
-            {name: self.weights[name].detach().ne(0).to(self.weights[name]) for name in fresh}
-        )
+        self._install({name: self.weights[name].detach().ne(0) for name in fresh})
         self.state.frozen.update(names)
 
     def shuffle_masks(self, names: Sequence[str]) -> None:
@@ -116,36 +111,28 @@ class Network:
         for name in names:
             mask = self.state.masks[name]
             order = torch.randperm(mask.numel(), generator=self._generator(name))
-            shuffled[name] = mask.reshape(-1)[order.to(mask.device)].view_as(mask)
+            shuffled[name] = mask.reshape(-1)[order.to(mask.device)].ne(0)
         self._install(shuffled)
 
     def take_snapshot(self, key: str, weights: bool) -> None:
         """Keep what ``rewind`` restores: the schedule, and the weights where asked for."""
-        snapshot: Snapshot = {
-            "rate_clock": self.state.rate_clock,
-            "own_rates": detached_copy(self.state.own_rates),
-            "schedule": schedule_state(self.schedulers, self.optimizers),
-        }
-        if weights:
-            snapshot["model"] = dict(self.model.state_dict())
-            snapshot["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
-        self.state.snapshots[key] = detached_copy(snapshot)
+        snapshot = snapshots.take(self.model, self.optimizers, self.averages) if weights else {}
+        snapshot["rate_clock"] = self.state.rate_clock
+        snapshot["own_rates"] = detached_copy(self.state.own_rates)
+        snapshot["schedule"] = schedule_state(self.schedulers, self.optimizers)
+        self.state.snapshots[key] = snapshot
         self.state.unsettled_snapshot = key
 
     @torch.no_grad()
     def rewind(self, key: str) -> None:
         """Go back to a snapshot; masks stay, and what comes back is masked."""
         snapshot = self.state.snapshots[key]
-        if "model" in snapshot:
-            self.model.load_state_dict(snapshot["model"])
-            for optimizer, kept in zip(self.optimizers, snapshot["optimizers"], strict=True):
-                optimizer.load_state_dict(detached_copy(kept))
+        if "tensors" in snapshot:
+            snapshots.restore(snapshot, self.model, self.optimizers, self.averages)
         self.state.rate_clock = snapshot["rate_clock"]
         self.state.own_rates = detached_copy(snapshot["own_rates"])
         restore_schedule(self.schedulers, self.optimizers, snapshot["schedule"])
         self.state.unsettled_rewind = key
-        for average in self._average_modules():
-            average.load_state_dict(self.model.state_dict())
         self.enforce()
 
     def settle(self) -> None:
@@ -165,12 +152,13 @@ class Network:
 
     @torch.no_grad()
     def redraw_weights(self) -> None:
-        """Random re-initialization: shuffle every parameter's values within its tensor.
+        """Random re-initialization: shuffle the values of every trained tensor within it.
 
-        Applied to initial weights this is a fresh draw from each tensor's own initial
-        distribution, whatever it was.
+        Where initial values are drawn independently of each other, this is a fresh draw.
         """
         for name, weight in self.weights.items():
+            if not weight.requires_grad:
+                continue
             order = torch.randperm(weight.numel(), generator=self._generator(name))
             weight.copy_(weight.reshape(-1)[order.to(weight.device)].view_as(weight))
         self.enforce()
@@ -193,21 +181,25 @@ class Network:
         masked = dict(zip(self._masked, self._masks, strict=True))
         self._exact = {id(o) for o in self.optimizers if mask_memory(o, masked)}
 
-    # -- inside ----------------------------------------------------------------------------
+    def rebind(self) -> None:
+        """Follow parameters that were replaced since the last time; their masks stay.
 
-    def _scores(self, name: str, criterion: str) -> Iterator[torch.Tensor]:
-        """One pass over a layer's scores; what is pruned already comes first."""
-        score, generator = CRITERIA[criterion], self._generator(name)
-        mask = self.state.masks.get(name)
-        masked = iter(()) if mask is None else chunks(mask)
-        for chunk in chunks(self.weights[name]):
-            scores = score(chunk, generator)
-            gone = next(masked, None)
-            yield (
-                scores
-                if gone is None
-                else scores.masked_fill(gone.to(scores.device) == 0, -torch.inf)
-            )
+        Raises:
+            TrainingError: A masked parameter is gone, or has another shape.
+        """
+        current = dict(self.model.named_parameters())
+        for name, mask in self.state.masks.items():
+            if name not in current or current[name].shape != mask.shape:
+                raise TrainingError(
+                    f"'{name}' was pruned, but at step {self.state.clock} the network has no such "
+                    "parameter any more: recipes cannot follow a change of architecture"
+                )
+        self.weights = current
+        self.state.masks = {n: mask.to(current[n]) for n, mask in self.state.masks.items()}
+        self._pair_up()
+        self.enforce()
+
+    # -- inside ----------------------------------------------------------------------------
 
     def _generator(self, name: str) -> torch.Generator:
         """A generator that depends on the seed, the step and the name alone."""
@@ -224,14 +216,21 @@ class Network:
                     "learning rate or gradient clipping may help)"
                 )
 
-    def _install(self, masks: Mapping[str, torch.Tensor]) -> None:
-        for name, mask in masks.items():
-            if name in self.state.frozen and not torch.equal(mask, self.state.masks[name]):
+    def _install(self, kept: Mapping[str, torch.Tensor]) -> None:
+        """Make masks of booleans (True where a weight is kept), in place where there is one."""
+        masks = self.state.masks
+        for name, keep in kept.items():
+            if name in self.state.frozen and not torch.equal(keep, masks[name].view_as(keep).ne(0)):
                 raise FrozenMaskError(
-                    f"the mask of '{name}' is frozen, but at step "
-                    f"{self.state.clock} it was about to change"
+                    f"the mask of '{name}' is frozen, but at step {self.state.clock} it was "
+                    "about to change"
                 )
-        self.state.masks.update(masks)
+        for name, keep in kept.items():
+            shaped = keep.view(self.weights[name].shape)
+            if name in masks:
+                masks[name].copy_(shaped)
+            else:
+                masks[name] = shaped.to(self.weights[name])
         self._pair_up()
         self.enforce()
 

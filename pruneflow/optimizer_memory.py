@@ -63,7 +63,7 @@ def restore_schedule(
     for scheduler, state in zip(schedulers, kept["schedulers"], strict=True):
         scheduler.load_state_dict(detached_copy(state))
     for optimizer, groups in zip(optimizers, kept["settings"], strict=True):
-        for group, settings in zip(optimizer.param_groups, groups, strict=True):
+        for group, settings in zip(optimizer.param_groups, groups, strict=False):
             group.update(detached_copy(settings))
 
 

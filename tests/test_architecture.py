@@ -20,7 +20,7 @@ MAX_LINES = 260
 FLOORS = {
     "errors": 0, "registry": 0, "timeline": 0, "schedules": 0, "runfolder": 0, "user_code": 0,
     "pruning": 1, "zoo": 1,
-    "state": 2, "optimizer_memory": 2, "network": 2,
+    "state": 2, "optimizer_memory": 2, "snapshots": 2, "network": 2,
     "modifiers": 3,
     "recipe": 4,
     "engine": 5,

@@ -160,14 +160,14 @@ def test_detaching_leaves_no_hook() -> None:
     loop = Loop({"prune": PRUNE}, total=12)
     [optimizer] = loop.optimizers
     before = len(optimizer._optimizer_step_pre_hooks)
-    loop.engine.attach(optimizer)
+    loop.engine.guard(loop.optimizers)
     assert len(optimizer._optimizer_step_pre_hooks) == before
     assert len(optimizer._optimizer_step_post_hooks) == 1
-    assert loop.engine.is_attached(optimizer)
+    assert loop.engine.is_guarded(optimizer)
     loop.engine.detach()
     assert len(optimizer._optimizer_step_pre_hooks) == before - 1
     assert len(optimizer._optimizer_step_post_hooks) == 0
-    assert not loop.engine.is_attached(optimizer)
+    assert not loop.engine.is_guarded(optimizer)
 
 
 def test_state_dict_keys_are_the_networks_own() -> None:

@@ -209,7 +209,7 @@ def test_a_snapshot_without_weights_leaves_weights_and_memory_alone() -> None:
 
 
 def test_a_mask_for_a_weight_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ResumeError, match=r"a mask for 'fc9\.weight'"):
+    with pytest.raises(ResumeError, match=r"mask of 'fc9\.weight' fits no weight"):
         network(PruneState(masks={"fc9.weight": torch.ones(2, 2)}))
 
 

@@ -9,7 +9,11 @@ import torch
 from torch.optim import lr_scheduler
 
 from pruneflow.modifiers.base import Event
+from pruneflow.pruning.scope import Layer
+from pruneflow.recipe.compiler import compile_plan
+from pruneflow.recipe.schema import build
 from pruneflow.state import detached_copy
+from pruneflow.timeline import Horizon
 from tests.loop import OPTIMIZERS, Loop, bits, small_net
 
 ROUNDS = {"type": "iterative_prune", "rounds": 3, "every": "1ep", "fraction": 0.4}
@@ -165,3 +169,20 @@ def test_a_global_fraction_prunes_over_all_layers_together() -> None:
         loop.run(loop.clock + 3)
         left -= round(left * 2 / 5)
         assert loop.engine.nonzeros == left < size
+
+
+@pytest.mark.parametrize("guard", [{}, {"min_nonzeros": 7}, {"max_layer_sparsity": 0.9}])
+def test_no_layer_dies_in_rounds_over_all_layers(guard: dict[str, float]) -> None:
+    sizes = {"fc1": (300, 784), "fc2": (100, 300), "fc3": (10, 100)}
+    layers = [Layer(f"{name}.weight", ("Linear",), shape) for name, shape in sizes.items()]
+    sparsity = 0.8 if "max_layer_sparsity" in guard else 0.983
+    fields = {"type": "iterative_prune", "sparsity": sparsity, "every": "1ep",
+              "allocation": "global", "fraction": 0.5, **guard}  # fmt: skip
+    plan = compile_plan(build({"modifiers": {"imp": fields}}), layers, Horizon(1))
+    for row in plan.rows:
+        for layer in layers:
+            _, most = row.layers[layer.name]
+            least = min(layer.rows, 7) if "min_nonzeros" in guard else 1
+            assert layer.size - most >= least
+            assert most <= guard.get("max_layer_sparsity", 1.0) * layer.size
+    assert plan.rows[-1].zeros == round(sparsity * plan.size)

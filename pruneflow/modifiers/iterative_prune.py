@@ -16,15 +16,17 @@ from pruneflow.modifiers.base import (
 )
 from pruneflow.modifiers.fields import (
     FRACTION,
+    PERCENT_HINT,
     SPARSITY,
     Choice,
     Count,
     Duration,
     Instant,
+    Number,
     PerLayer,
     option,
 )
-from pruneflow.pruning.allocation import Quota, spread
+from pruneflow.pruning.allocation import Guard, Quota, spread
 from pruneflow.pruning.criteria import CRITERIA
 from pruneflow.pruning.scope import Layer, per_pattern
 from pruneflow.timeline import Horizon, Moment, Time, exact, nearest, parse_time
@@ -78,6 +80,15 @@ class IterativePrune(TargetedModifier):
         Choice(("per_layer", "global")),
         "prune the fraction of each layer, or of all layers together",
         "per_layer",
+    )
+    max_layer_sparsity: float = option(
+        Number(0, 1, hint=PERCENT_HINT), "no layer becomes sparser than this", 1.0
+    )
+    min_nonzeros: int | None = option(
+        Count(),
+        "weights every layer keeps; default: one, and under 'global' one for each output unit or "
+        "about the layer's uniform share where that is less",
+        None,
     )
     control: str | None = option(
         Choice(("random_reinit", "random_mask")),
@@ -189,17 +200,16 @@ class IterativePrune(TargetedModifier):
     def _quotas(self, site: Site) -> list[Quota]:
         """The quota of every round."""
         layers = site.chosen(self)
+        guard = Guard(self.max_layer_sparsity, self.min_nonzeros)
+        sizes = {layer.name: layer.size for layer in layers}
+        caps = guard.caps(layers, 1.0)
         if self.allocation == "global":
-            whole = sum(layer.size for layer in layers)
-            caps = {layer.name: layer.size - 1 for layer in layers}
             assert not isinstance(self.fraction, Mapping)
-            rounds = self._rounds({"": whole}, {"": self.fraction})
-            return [Quota(zeros[""], None, caps) for zeros in rounds]
-        shares = self._shares(layers)
-        return [
-            Quota.fixed(zeros)
-            for zeros in self._rounds({layer.name: layer.size for layer in layers}, shares)
-        ]
+            whole = sum(sizes.values())
+            rounds = self._rounds({"": whole}, {"": sum(caps.values())}, {"": self.fraction})
+            totals = [zeros[""] for zeros in rounds]
+            return [Quota(zeros, None, guard.caps(layers, zeros / whole)) for zeros in totals]
+        return [Quota.fixed(zeros) for zeros in self._rounds(sizes, caps, self._shares(layers))]
 
     def _shares(self, layers: Sequence[Layer]) -> dict[str, float]:
         if not isinstance(self.fraction, Mapping):
@@ -210,21 +220,19 @@ class IterativePrune(TargetedModifier):
             raise FieldError("fraction", str(error)) from None
 
     def _rounds(
-        self, sizes: Mapping[str, int], shares: Mapping[str, float]
+        self, sizes: Mapping[str, int], caps: Mapping[str, int], shares: Mapping[str, float]
     ) -> list[dict[str, int]]:
-        """Zeros after every round, in each layer; a layer keeps one weight at least."""
+        """Zeros after every round, in each layer."""
         zeros = dict.fromkeys(sizes, 0)
         goal = None
         if self.sparsity is not None:
             goal = nearest(exact(self.sparsity) * sum(sizes.values()))
         rounds: list[dict[str, int]] = []
         while len(rounds) != self.rounds:
-            step = {
-                name: min(
-                    nearest(exact(shares[name]) * (size - zeros[name])), size - 1 - zeros[name]
-                )
-                for name, size in sizes.items()
-            }
+            step = {}
+            for name, size in sizes.items():
+                wanted = nearest(exact(shares[name]) * (size - zeros[name]))
+                step[name] = max(0, min(wanted, caps[name] - zeros[name]))
             if goal is not None and sum(zeros.values()) + sum(step.values()) >= goal:
                 step = spread(goal - sum(zeros.values()), step)
                 rounds.append({name: zeros[name] + step[name] for name in sizes})

@@ -8,7 +8,7 @@ prunable layer, in the order the module defines them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import prod
 from typing import TYPE_CHECKING
@@ -28,15 +28,19 @@ class Layer:
 
     Attributes:
         name: The parameter's name, e.g. ``fc1.weight``.
-        types: Class names of the module that holds it, the most derived first.
+        types: Class names of the modules that hold it, the most derived first.
         shape: The tensor's shape.
         role: ``input``, ``output`` or the empty string.
+        aliases: Its other names, where modules share it.
+        trainable: Whether it takes gradients; one that does not is only meant by name.
     """
 
     name: str
     types: tuple[str, ...]
     shape: tuple[int, ...]
     role: str = ""
+    aliases: tuple[str, ...] = ()
+    trainable: bool = True
 
     @property
     def size(self) -> int:
@@ -52,10 +56,11 @@ class Layer:
         """Whether ``pattern`` means this layer."""
         if pattern in ROLES and self.role == pattern:
             return True
-        module = self.name.rpartition(".")[0]
+        names = (self.name, *self.aliases)
+        modules = (name.rpartition(".")[0] for name in names)
         return any(
             fnmatchcase(name, form)
-            for name in (self.name, module)
+            for name in (*names, *modules)
             for form in (pattern, f"*.{pattern}")
         )
 
@@ -64,7 +69,8 @@ class Layer:
 class Targets:
     """A choice of layers: of these types, with these names, without the ignored ones.
 
-    With neither ``types`` nor ``names`` it means every Linear and convolution weight.
+    With neither ``types`` nor ``names`` it means every Linear and convolution weight. What takes
+    no gradient is meant by name only.
     """
 
     types: tuple[str, ...] = ()
@@ -88,7 +94,7 @@ class Targets:
             layer
             for layer in layers
             if (not types or not set(types).isdisjoint(layer.types))
-            and (not self.names or any(map(layer.matches, self.names)))
+            and (any(map(layer.matches, self.names)) if self.names else layer.trainable)
             and not any(map(layer.matches, self.ignore))
         ]
         if not chosen:
@@ -118,32 +124,41 @@ def per_pattern(values: Mapping[str, float], layers: Sequence[Layer]) -> dict[st
 def find_layers(model: nn.Module) -> list[Layer]:
     """Every tensor of two or more dimensions, in the module's order.
 
-    Roles go to the first and last of the prunable types. A tensor shared by several modules
-    counts once, under its first name.
+    Roles go to the first and last trainable ones of the prunable types. A tensor that modules
+    share counts once, under its first name, and answers to all of them.
+
+    Raises:
+        ValueError: A lazy layer has no shape yet.
     """
-    found: list[Layer] = []
-    seen: set[int] = set()
+    found: dict[int, Layer] = {}
     for prefix, module in model.named_modules():
         types = tuple(cls.__name__ for cls in type(module).__mro__[:-1])
         for key, parameter in module.named_parameters(recurse=False):
-            if parameter.ndim >= 2 and id(parameter) not in seen:
-                seen.add(id(parameter))
-                name = f"{prefix}.{key}" if prefix else key
-                found.append(Layer(name, types, tuple(parameter.shape)))
-    return _with_roles(found)
+            name = f"{prefix}.{key}" if prefix else key
+            if any(cls.__name__ == "UninitializedTensorMixin" for cls in type(parameter).__mro__):
+                raise ValueError(
+                    f"'{name}' has no shape yet: pass one batch through the module before"
+                )
+            if parameter.ndim >= 2:
+                known = found.get(id(parameter))
+                found[id(parameter)] = (
+                    Layer(name, types, tuple(parameter.shape), trainable=parameter.requires_grad)
+                    if known is None
+                    else replace(
+                        known, types=(*known.types, *types), aliases=(*known.aliases, name)
+                    )
+                )
+    return _with_roles(list(found.values()))
 
 
 def _with_roles(layers: list[Layer]) -> list[Layer]:
     prunable = [
         index
         for index, layer in enumerate(layers)
-        if not set(PRUNABLE_TYPES).isdisjoint(layer.types)
+        if layer.trainable and not set(PRUNABLE_TYPES).isdisjoint(layer.types)
     ]
     roles = {} if not prunable else {prunable[0]: "input", prunable[-1]: "output"}
-    return [
-        Layer(layer.name, layer.types, layer.shape, roles.get(index, ""))
-        for index, layer in enumerate(layers)
-    ]
+    return [replace(layer, role=roles.get(index, "")) for index, layer in enumerate(layers)]
 
 
 def _require_match(pattern: str, layers: Iterable[Layer]) -> None:

@@ -95,7 +95,7 @@ def _with_length(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> H
         )
         raise PlanError(Problem(recipe.locate(("modifiers", by.name)), text))
     if problems:
-        raise PlanError(problems)
+        raise PlanError(list(dict.fromkeys(problems)))
     if total is None:
         if not needed:
             text = "nothing in the recipe tells how long to train: add 'length: 20ep'"

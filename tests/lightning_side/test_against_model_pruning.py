@@ -110,7 +110,7 @@ def test_every_round_is_rewound() -> None:
     recipe, starts = RecipeCallback(build(ROUNDS)), Starts()
     _, module = toy.fit([starts, recipe], _module(), max_epochs=4)
     assert starts.rewound() == [True, True, True]
-    kept = recipe.engine.state.snapshots["imp"]["model"]["body.0.weight"]
+    kept = recipe.engine.state.snapshots["imp"]["tensors"]["body.0.weight"]
     assert torch.equal(kept, _module().body[0].weight)
 
 

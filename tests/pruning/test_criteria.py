@@ -53,11 +53,9 @@ def test_random_draws_anew_for_every_seed_and_every_step_and_alike_for_the_same(
 
 
 def test_random_draws_anew_for_every_layer() -> None:
-    scores = [
-        torch.cat(list(network()._scores(name, "random")))[:15]
-        for name in ("fc1.weight", "fc2.weight", "output.weight")
-    ]
-    assert len({tuple(part.tolist()) for part in scores}) == 3
+    masks = random_masks(0, 0)
+    alike = [name for name in masks if masks[name][:15] == masks["fc1.weight"][:15]]
+    assert alike == ["fc1.weight"]
 
 
 def test_random_leaves_the_callers_random_numbers_alone() -> None:

@@ -1,0 +1,58 @@
+"""Snapshots of a network for rewinding: weights, buffers, averages and the optimizers' memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from pruneflow.errors import TrainingError
+from pruneflow.state import Snapshot, detached_copy
+
+
+def take(
+    model: nn.Module, optimizers: Sequence[Optimizer], averages: Sequence[nn.Module]
+) -> Snapshot:
+    """A copy that shares nothing with the network.
+
+    Args:
+        model: Its parameters and buffers are kept, whatever its ``state_dict`` leaves out.
+        optimizers: Their memory and their groups.
+        averages: Averaged copies of the weights, with their counters.
+    """
+    return {
+        "tensors": {name: detached_copy(tensor) for name, tensor in _tensors(model)},
+        "optimizers": [detached_copy(optimizer.state_dict()) for optimizer in optimizers],
+        "averages": [detached_copy(dict(average.state_dict())) for average in averages],
+    }
+
+
+@torch.no_grad()
+def restore(
+    snapshot: Snapshot,
+    model: nn.Module,
+    optimizers: Sequence[Optimizer],
+    averages: Sequence[nn.Module],
+) -> None:
+    """Put a network back to a snapshot, which stays as it is.
+
+    Raises:
+        TrainingError: An optimizer has other parameter groups than it had.
+    """
+    for name, tensor in _tensors(model):
+        if name in snapshot["tensors"]:
+            tensor.copy_(snapshot["tensors"][name])
+    for optimizer, kept in zip(optimizers, snapshot["optimizers"], strict=True):
+        try:
+            optimizer.load_state_dict(detached_copy(kept))
+        except ValueError as error:
+            raise TrainingError(f"cannot rewind the optimizer: {error}") from None
+    for average, kept in zip(averages, snapshot["averages"], strict=False):
+        average.load_state_dict(kept)
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
