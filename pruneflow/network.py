@@ -151,16 +151,19 @@ class Network:
         self.state.unsettled_snapshot = self.state.unsettled_rewind = ""
 
     @torch.no_grad()
-    def redraw_weights(self) -> None:
-        """Random re-initialization: shuffle the values of every trained tensor within it.
+    def redraw_weights(self, key: str) -> None:
+        """Random re-initialization: shuffle the initial values of every trained tensor within it.
 
         Where initial values are drawn independently of each other, this is a fresh draw.
+
+        Args:
+            key: The snapshot that holds the initial values, those of pruned weights too.
         """
         for name, weight in self.weights.items():
-            if not weight.requires_grad:
-                continue
-            order = torch.randperm(weight.numel(), generator=self._generator(name))
-            weight.copy_(weight.reshape(-1)[order.to(weight.device)].view_as(weight))
+            if weight.requires_grad:
+                initial = self.state.snapshots[key]["tensors"][name].reshape(-1)
+                order = torch.randperm(weight.numel(), generator=self._generator(name))
+                weight.copy_(initial[order.to(initial.device)].view_as(weight))
         self.enforce()
 
     def note_own_rates(self, key: str) -> None:

@@ -161,7 +161,9 @@ def test_shuffling_masks_keeps_every_layers_count() -> None:
 def test_redrawing_permutes_every_tensor_within_itself() -> None:
     made = network()
     before = {name: weight.clone() for name, weight in made.model.named_parameters()}
-    made.redraw_weights()
+    made.take_snapshot("m", weights=True)
+    train_once(made)
+    made.redraw_weights("m")
     for name, weight in made.model.named_parameters():
         assert torch.equal(
             weight.sort().values.flatten().sort().values, before[name].flatten().sort().values

@@ -125,6 +125,8 @@ def test_random_reinit_keeps_the_genuine_masks_and_redraws_the_values() -> None:
         values = control.weights[name].flatten().tolist()
         if name in control.masks:
             assert not torch.equal(control.weights[name], genuine.weights[name])
+            kept = control.weights[name][control.masks[name]]
+            assert kept.all(), "a kept weight never starts from a zero that pruning left"
             for value in filter(None, values):
                 pool.remove(value)  # each initial value is used once
         else:

@@ -92,8 +92,8 @@ class IterativePrune(TargetedModifier):
     )
     control: str | None = option(
         Choice(("random_reinit", "random_mask")),
-        "a control experiment: the last round's masks with fresh weights, "
-        "or as many weights at random places",
+        "a control experiment: the last round's masks with fresh initial weights (needs "
+        "'rewind_to: init'), or as many weights at random places",
         None,
     )
 
@@ -178,7 +178,7 @@ class IterativePrune(TargetedModifier):
         else:
             network.rewind(self.name)
             if event.last and self.control == "random_reinit":
-                network.redraw_weights()
+                network.redraw_weights(self.name)
 
     @property
     def _origin(self) -> str:
