@@ -6,14 +6,17 @@ that a name that exists stands for a file that is whole.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pruneflow.errors import ResumeError
+from pruneflow.errors import ConfigError, ResumeError
 
 RUN_LOCK = "run.lock.yaml"
 RECIPE_LOCK = "recipe.lock.yaml"
@@ -27,7 +30,26 @@ HISTORY = "history.jsonl"
 RESULT = "result.json"
 
 _CLAIM = ".claimed"
+_JOB = ".job"
 _TEMPORARY = ".part"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def mark_job(folder: Path) -> None:
+    """Say that a sweep put a job here, whatever becomes of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _JOB).touch()
+
+
+def jobs(sweep: Path) -> list[Path]:
+    """The folders below a sweep's that jobs were put into, jobs that died at once included."""
+    found = {path.parent for name in (_JOB, RUN_LOCK) for path in sweep.rglob(name)}
+    return sorted(found, key=lambda folder: _natural(str(folder.relative_to(sweep))))
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """A key that sorts 2 before 10."""
+    return [(int(digits or 0), word) for word, digits in re.findall(r"(\D*)(\d*)", text)]
 
 
 def claim(folder: Path) -> None:
@@ -41,9 +63,45 @@ def claim(folder: Path) -> None:
         (folder / _CLAIM).touch(exist_ok=False)
     except FileExistsError:
         raise ResumeError(
-            f"{folder} belongs to an earlier run; continue that with "
-            f"'run={folder} ckpt_path=last', or choose another hydra.run.dir"
+            f"{shown(folder)} belongs to an earlier run; continue that with "
+            f"{shlex.quote(f'run={shown(folder)}')} ckpt_path=last, or choose another hydra.run.dir"
         ) from None
+
+
+def release(folder: Path) -> None:
+    """Give up the claim of a run that died before it wrote its lock."""
+    (folder / _CLAIM).unlink(missing_ok=True)
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a run began in this folder."""
+    return (folder / RUN_LOCK).is_file()
+
+
+def shown(path: Path, home: Path | None = None) -> Path:
+    """A path as a person in the folder ``home`` would write it; by default where we are."""
+    home = (home or Path()).absolute()
+    return path.relative_to(home) if path.is_relative_to(home) else path
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Context: say in plain words that the folder a person named cannot be written.
+
+    Raises:
+        ConfigError: In place of an ``OSError`` about this folder, or about a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = isinstance(error.filename, str | bytes)
+        path = Path(os.fsdecode(error.filename)) if named else folder
+        here, there = folder.absolute(), path.absolute()
+        ours = there.is_relative_to(here) or here.is_relative_to(there)
+        if error.errno not in _FULL and not (named and ours):
+            raise
+        text = f"{shown(path)}: cannot be written: {error.strerror or error}"
+        raise ConfigError(text) from None
 
 
 def is_finished(folder: Path) -> bool:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from pruneflow.errors import ConfigError
+from pruneflow.errors import ConfigError, PruneFlowError
+
+
+def make_importable(folder: Path) -> None:
+    """Let Python find modules in a folder."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def import_modules(names: Iterable[str] | None) -> None:
@@ -29,12 +36,30 @@ def import_named(name: str, key: str) -> ModuleType:
         key: Where in the configuration it is named.
 
     Raises:
-        ConfigError: It cannot be imported.
+        ConfigError: It cannot be imported; the message says where in it.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    make_importable(Path.cwd())
     try:
         return import_module(name)
-    except ImportError as error:
-        raise ConfigError(f"{key}: cannot import '{name}': {error}") from None
+    except PruneFlowError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{key}: cannot import '{name}': {_explained(error)}") from None
+
+
+def _explained(error: Exception) -> str:
+    """What went wrong in somebody's module, with file and line where it came that far."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_shown(error.filename)}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
+    if not theirs:
+        return str(error)
+    own = [frame for frame in theirs if Path(frame.filename).is_relative_to(Path.cwd())]
+    place = (own or theirs)[-1]
+    return f"{_shown(place.filename)}:{place.lineno}: {type(error).__name__}: {error}"
+
+
+def _shown(filename: str) -> str:
+    path, here = Path(filename), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -13,6 +13,7 @@ from importlib import import_module
 
 from pruneflow import __version__
 from pruneflow.errors import PruneFlowError, did_you_mean
+from pruneflow.report.printable import printable
 
 
 @dataclass(frozen=True)
@@ -75,5 +76,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"pruneflow: {message}", file=sys.stderr)  # noqa: T201
+    print(printable(f"pruneflow: {message}"), file=sys.stderr)  # noqa: T201
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
+from pruneflow.cli.quoting import grammatical, unquoted
 from pruneflow.errors import ConfigError
 from pruneflow.recipe import library
 from pruneflow.recipe.compose import spelled_out
@@ -29,7 +30,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
         if not _is_override(word):
             hint = f" Did you mean 'recipe={word}'?" if library.find(word) else ""
             raise ConfigError(f"'{word}' is neither a flag nor key=value.{hint}")
-    parsed.overrides = spelled_out(parsed.overrides)
+    parsed.overrides = spelled_out([grammatical(word) for word in parsed.overrides])
     return parsed
 
 
@@ -45,8 +46,8 @@ def only_shows(parsed: Namespace) -> bool:
 
 
 def value(overrides: Sequence[str], key: str) -> str | None:
-    """The last value given to a key, as text."""
-    found = [word.partition("=")[2] for word in overrides if word.startswith(f"{key}=")]
+    """The last value given to a key, as text without Hydra's quotes."""
+    found = [unquoted(word) for word in overrides if word.startswith(f"{key}=")]
     return found[-1] if found else None
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from pruneflow import runfolder
+from pruneflow.cli.arguments import without
+from pruneflow.cli.quoting import quoted
 from pruneflow.recipe import library
 from pruneflow.recipe.complaints import reported
 from pruneflow.recipe.hydra_source import register
+
+RUN_DIR, SWEEP_DIR = "hydra.run.dir", "hydra.sweep.dir"
 
 
 def register_resolvers() -> None:
@@ -42,16 +48,36 @@ def execute(
     parsed: Namespace,
     task: Callable[[DictConfig], Any],
     overrides: Sequence[str],
-) -> None:
+    folder: Path,
+) -> Any:
     """Run a task once, or with ``-m`` once for each point of the sweep.
 
-    Whatever the task raises comes through; in a sweep after all other jobs have run.
+    Args:
+        command: The primary configuration's name.
+        parsed: The command line.
+        task: What to run.
+        overrides: In place of those of ``parsed``.
+        folder: Where everything goes.
+
+    Returns:
+        Of a sweep, whatever its sweeper returns.
+
+    Raises:
+        Exception: Whatever the task of a single run raises.
+        UserError: Hydra cannot set it up, or the folder cannot be written.
     """
     from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.utils import JobStatus
 
     from pruneflow.recipe.compose import search_path
+
+    raised: list[Exception] = []
+
+    def single(config: DictConfig) -> None:
+        try:
+            task(config)
+        except Exception as error:  # Hydra would print a line of its own
+            raised.append(error)
 
     register()
     GlobalHydra.instance().clear()
@@ -60,14 +86,17 @@ def execute(
     )
     try:
         run = hydra.multirun if parsed.multirun else hydra.run
-        mode = "MULTIRUN" if parsed.multirun else "RUN"
-        result = run(
-            config_name=parsed.config_name or command,
-            task_function=task,
-            overrides=[*overrides, f"hydra.mode={mode}"],
-        )
-        if not parsed.multirun and result.status is JobStatus.FAILED:
-            raise result._return_value  # its property would print a line of its own
+        mode, key = ("MULTIRUN", SWEEP_DIR) if parsed.multirun else ("RUN", RUN_DIR)
+        placed = [*without(overrides, key), f"{key}={quoted(str(folder))}", f"hydra.mode={mode}"]
+        with reported(), runfolder.writing(folder):
+            result = run(
+                config_name=parsed.config_name or command,
+                task_function=task if parsed.multirun else single,
+                overrides=placed,
+            )
+        if raised:
+            raise raised[0]
+        return result
     finally:
         GlobalHydra.instance().clear()
 

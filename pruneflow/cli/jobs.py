@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pruneflow.cli.hydra_app import register_resolvers
+from pruneflow.cli.quoting import unquoted
 from pruneflow.errors import ConfigError, Problem, RecipeError, did_you_mean
 from pruneflow.recipe import library
 from pruneflow.recipe.complaints import reported
@@ -85,6 +86,12 @@ class Composer:
         recipe = from_config(config, self.loader, self.command, overrides)
         return Job(RunConfig.from_tree(tree, recipe), tuple(overrides), folder)
 
+    def run_folder(self, overrides: Sequence[str]) -> str:
+        """Where a single run goes, whatever it runs."""
+        config = self.compose(overrides)
+        with reported():
+            return str(config.hydra.run.dir)
+
     def jobs(self, overrides: Sequence[str], multirun: bool) -> list[Job]:
         """All jobs of a command line.
 
@@ -114,7 +121,7 @@ class Composer:
             master = self.loader.load_configuration(
                 self.command, list(overrides), RunMode.MULTIRUN, from_shell=False
             )
-            if not str(master.hydra.sweeper._target_).endswith(BASIC_SWEEPER):
+            if not sweeps_plainly(master):
                 return
             from_config = [f"{k}={v}" for k, v in (master.hydra.sweeper.params or {}).items()]
             parser = OverridesParser.create(config_loader=self.loader)
@@ -127,6 +134,11 @@ class Composer:
             elif override.input_line is not None:
                 choices.append([override.input_line])
         yield from (list(point) for point in product(*choices))
+
+
+def sweeps_plainly(config: Any) -> bool:
+    """Whether Hydra's own sweeper runs the jobs: then all points are known beforehand."""
+    return str(config.hydra.sweeper._target_).endswith(BASIC_SWEEPER)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -151,8 +163,8 @@ def _require_known(overrides: Sequence[str]) -> None:
 def _require_inside(overrides: Sequence[str]) -> None:
     """Refuse recipe files outside the current folder; ``RecipeCallback`` takes any path."""
     for override in overrides:
-        key, _, name = override.partition("=")
-        if key.lstrip("+") == "recipe" and library.is_path(name):
+        name = unquoted(override)
+        if override.partition("=")[0].lstrip("+") == "recipe" and library.is_path(name):
             here = Path.cwd().resolve()
             if not Path(name).resolve().is_relative_to(here):
                 text = "lies outside this folder: copy it here, or into ./recipes"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from pruneflow import runfolder
 from pruneflow.cli.arguments import only_shows, parse
 
@@ -17,16 +15,18 @@ def main(arguments: Sequence[str]) -> int:
         from pruneflow.cli.hydra_app import show
 
         return show("plan", parsed)
+    from pruneflow.cli.console import PlainConsole
     from pruneflow.cli.jobs import Composer
     from pruneflow.report.pictures import draw_plan
     from pruneflow.report.tables import plan_table
     from pruneflow.training.planning import preview
 
-    console = Console()
+    console = PlainConsole()
     for job in Composer("plan", parsed).jobs(parsed.overrides, parsed.multirun):
         plan = preview(job.config).to_dict()
-        runfolder.write_json(job.folder / runfolder.PLAN, plan)
-        draw_plan(plan, job.folder / "plan.png")
+        with runfolder.writing(job.folder):
+            runfolder.write_json(job.folder / runfolder.PLAN, plan)
+            draw_plan(plan, job.folder / "plan.png")
         console.print(plan_table(plan))
-        console.print(f"Picture: {job.folder / 'plan.png'}", highlight=False, soft_wrap=True)
+        console.print(f"Picture: {runfolder.shown(job.folder / 'plan.png')}", soft_wrap=True)
     return 0

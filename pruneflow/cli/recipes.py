@@ -9,10 +9,12 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
+from pruneflow.cli.console import PlainConsole
 from pruneflow.cli.words import document, summary
 from pruneflow.errors import ConfigError, RecipeError, did_you_mean
 from pruneflow.modifiers import MODIFIERS
 from pruneflow.recipe import library
+from pruneflow.report.printable import printable
 from pruneflow.user_code import import_modules
 
 USAGE = """usage: pruneflow recipes list
@@ -27,12 +29,12 @@ IMPORTS = "imports="
 
 def main(arguments: Sequence[str]) -> int:
     """Run one of the sub-commands."""
-    console = Console()
+    console = PlainConsole()
     import_modules(_named_modules(arguments))
     words = [word for word in arguments if not word.startswith(IMPORTS)]
     verb, *names = words or ("--help",)
     if verb in ("-h", "--help"):
-        console.print(USAGE, highlight=False, markup=False)
+        console.print(USAGE)
         return 0
     if verb == "list":
         return _list(console)
@@ -57,13 +59,14 @@ def _list(console: Console) -> int:
     recipes = Table("recipe", "what it does", box=None, header_style="bold", padding=(0, 2, 1, 0))
     for name, text, path in library.described():
         own = not path.is_relative_to(library.data_root())
-        recipes.add_row(name, f"{text}\n{library.shown(path)}" if own else text)
+        what = f"{text}\n{library.shown(path)}" if own else text
+        recipes.add_row(printable(name), printable(what))
     console.print(recipes)
     words = Table("type", "what it does", box=None, header_style="bold", padding=(0, 2, 0, 0))
     for name in sorted(MODIFIERS):
         words.add_row(name, summary(MODIFIERS[name]))
     console.print(words)
-    console.print(f"\nFragments: {', '.join(library.names(parts=True))}", highlight=False)
+    console.print(printable(f"\nFragments: {', '.join(library.names(parts=True))}"))
     return 0
 
 
@@ -79,12 +82,15 @@ def _show(console: Console, name: str) -> None:
 
 
 def _show_file(console: Console, path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = printable(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{library.shown(path)}: cannot be read: {error}") from None
     if console.is_terminal:
-        console.print(f"[dim]{library.shown(path)}[/]", soft_wrap=True)
+        console.print(printable(str(library.shown(path))), style="dim", soft_wrap=True)
         console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
     else:  # a file can be made of it
-        console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+        console.print(text, end="", soft_wrap=True)
 
 
 def _check(console: Console, names: Sequence[str]) -> int:
@@ -98,8 +104,8 @@ def _check(console: Console, names: Sequence[str]) -> int:
             recipe = load_recipe(name)
         except RecipeError as error:
             faulty += 1
-            console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+            console.print(printable(str(error)), style="red", soft_wrap=True)
         else:
             words = ", ".join(f"{key} ({mod.type})" for key, mod in recipe.modifiers.items())
-            console.print(f"{name}: good: {words}", highlight=False, markup=False, soft_wrap=True)
+            console.print(printable(f"{name}: good: {words}"), soft_wrap=True)
     return 2 if faulty else 0

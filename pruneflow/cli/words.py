@@ -6,9 +6,9 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from pruneflow.modifiers import Modifier
 from pruneflow.registry import Registry
@@ -24,20 +24,20 @@ def summary(documented: Any) -> str:
 
 def document(cls: type[Modifier], console: Console) -> None:
     """Print a modifier's meaning, its source, its fields, and the words they may hold."""
-    console.print(f"[bold]{cls.type}[/]: {escape(summary(cls))}", highlight=False)
+    console.print(Text.assemble((cls.type, "bold"), ": ", summary(cls)))
     body = (cls.__doc__ or "").partition("\n")[2].replace("`", "")
     for part in body.split("\n\n"):
         if part.strip():
-            console.print(Padding(escape(" ".join(part.split())), (1, 0, 0, 2)), highlight=False)
+            console.print(Padding(" ".join(part.split()), (1, 0, 0, 2)))
     if cls.paper:
-        console.print(Padding(f"Source: {cls.paper}", (1, 0, 0, 2)), highlight=False)
+        console.print(Padding(f"Source: {cls.paper}", (1, 0, 0, 2)))
     table = Table(
         "field", "default", "meaning", box=None, header_style="bold", padding=(1, 2, 0, 0)
     )
     declared = [declaration for declaration in fields(cls) if "kind" in declaration.metadata]
     for declaration in sorted(declared, key=lambda entry: entry.name in INHERITED):
         doc, kind = declaration.metadata["doc"], declaration.metadata["kind"]
-        meaning = f"{escape(doc)}\n[dim]{escape(kind.label)}[/]"
+        meaning = Text.assemble(doc, "\n", (kind.label, "dim"))
         table.add_row(declaration.name, _default(declaration), meaning)
     console.print(table)
     for declaration in declared:
@@ -49,11 +49,11 @@ def _document_choices(declared: Field[Any], console: Console) -> None:
     documented = SHAPES if declared.name == "schedule" else names
     if not isinstance(documented, Registry):
         return
-    console.print(f"\n[bold]{declared.name}[/]")
+    console.print(Text.assemble("\n", (declared.name, "bold")))
     for name in names:
         if name in documented:
             line = f"{name}: {summary(documented[name])}"
-            console.print(Padding(escape(line), (0, 0, 0, 2)), highlight=False)
+            console.print(Padding(line, (0, 0, 0, 2)))
 
 
 def _default(declared: Field[Any]) -> str:

@@ -25,6 +25,7 @@ MAX_DEPTH = 16
 KeyPath = tuple[str, ...]
 
 REFERENCE = re.compile(r"(?<!\\)\$\{([A-Za-z_]\w*(?:\.[\w-]+)*)\}")
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
 _DEFAULT_NAME = re.compile(r"[A-Za-z]\w*(?:[/-]\w+)*")
 _DEFAULT_GROUP = re.compile(r"(_parts|[A-Za-z]\w*)(@modifiers(\.[A-Za-z_][\w-]*)?)?")
 
@@ -170,6 +171,7 @@ class _Builder:
         if not isinstance(event, yaml.ScalarEvent) or event.anchor or event.tag:
             self.refuse(event, "a key is a plain word")
         key = str(event.value)
+        self.refuse_controls(event)
         if key == "<<":
             self.refuse(event, "merge keys are not allowed; use the defaults list")
         if key.startswith("_") and key.endswith("_"):
@@ -183,9 +185,15 @@ class _Builder:
     def scalar(self, event: yaml.ScalarEvent) -> Any:
         text = event.value
         plain = event.implicit[0]
+        self.refuse_controls(event)
         if "${" in text and "${" in REFERENCE.sub("", text):
             self.refuse(event, f"'{text}': only plain references such as ${{sparsity}} are allowed")
         return plain_scalar(text) if plain else text
+
+    def refuse_controls(self, event: yaml.ScalarEvent) -> None:
+        """Refuse what a terminal would act on when the text is shown: escapes, line breaks."""
+        if found := _CONTROL.search(event.value):
+            self.refuse(event, f"the control character {found[0]!a} is not allowed in text")
 
     def refuse(self, event: yaml.Event, message: str) -> NoReturn:
         _refuse(self.file, _line(event), message)

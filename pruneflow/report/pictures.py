@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pruneflow import runfolder
+from pruneflow.report.printable import printable
 
 BLUE, ORANGE, GREY, GREEN = "#2563eb", "#ea580c", "#9ca3af", "#15803d"
 
@@ -47,10 +48,13 @@ def draw_run(
     if scores:
         other.plot(*zip(*scores, strict=True), color=ORANGE, lw=1.8, label="validation accuracy")
     final = result["accuracy"]["final"]
+    tested = [r for r in result["rounds"] if r["test_accuracy"] is not None]
+    other.plot([r["step"] / each for r in tested], [r["test_accuracy"] for r in tested], "o",
+               color=ORANGE, mfc="white", clip_on=False, zorder=3)  # fmt: skip
     if final is not None:
-        other.plot([total / each], [final], "o", color=ORANGE, clip_on=False)
         axes.set_title(f"test accuracy {final:.2%}", loc="right", fontsize=10, color=ORANGE)
     _below_one(other)
+    axes.set_xlabel("epoch   (line: validation; circles: test, right before a pruning; ▼: rewound)")
     _percent_axis(other, "accuracy", ORANGE)
     axes.set_xlim(0, total / each)
     _write(figure, path)
@@ -62,11 +66,11 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     measured = [r for r in results if r["accuracy"]["final"] is not None]
     for color, name in zip(_colors(), dict.fromkeys(r["recipe"] for r in measured), strict=False):
         mine = [r for r in measured if r["recipe"] == name]
-        _curve(axes, [(r["sparsity"], r["accuracy"]["final"]) for r in mine], color, name)
+        _curve(axes, [(r["sparsity"], r["accuracy"]["final"]) for r in mine], color, _literal(name))
         dense = [r["accuracy"]["dense"] for r in mine if r["accuracy"]["dense"] is not None]
         if dense:
             axes.axhline(sum(dense) / len(dense), color=color, lw=1, ls=":",
-                         label=f"{name}: before pruning")  # fmt: skip
+                         label=_literal(f"{name}: before pruning"))  # fmt: skip
     _below_one(axes)
     axes.set_xlabel("sparsity")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -142,8 +146,13 @@ def _percent_axis(axes: Axes, label: str, color: str) -> None:
 def _figure(title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(8, 4.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(_literal(title), loc="left", fontsize=11)
     return figure, axes
+
+
+def _literal(text: str) -> str:
+    """Text in which matplotlib sees no formula."""
+    return printable(text).replace("$", r"\$")
 
 
 def _colors() -> list[str]:

@@ -16,21 +16,19 @@ SUMMARY = "sweep.json"
 
 
 def summarize(folder: Path, console: Console) -> None:
-    """Print a sweep's table and write its picture and summary beside its jobs."""
-    jobs = [_read(path) for path in sorted(folder.iterdir(), key=_number) if path.is_dir()]
+    """Print a sweep's table and write its picture and summary beside its jobs, if there are any."""
+    jobs = [_read(path, folder) for path in runfolder.jobs(folder)]
+    if not jobs:
+        return
     results = [job["result"] for job in jobs if job["result"] is not None]
     runfolder.write_json(folder / SUMMARY, {"jobs": jobs})
     console.print(sweep_table(jobs))
     if any(result["accuracy"]["final"] is not None for result in results):
         draw_sweep(results, folder / PICTURE)
-        console.print(f"Picture: {folder / PICTURE}", highlight=False, soft_wrap=True)
+        console.print(f"Picture: {runfolder.shown(folder / PICTURE)}", soft_wrap=True)
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path, sweep: Path) -> dict[str, Any]:
     finished = runfolder.is_finished(folder)
     result = runfolder.read_json(folder / runfolder.RESULT) if finished else None
-    return {"job": folder.name, "result": result}
-
-
-def _number(path: Path) -> tuple[int, str]:
-    return (int(path.name) if path.name.isdigit() else 1 << 30, path.name)
+    return {"job": str(folder.relative_to(sweep)), "result": result}

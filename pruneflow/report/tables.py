@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pruneflow.report.printable import printable
+
 SHOWN_EVENTS = 60
 
 
@@ -21,7 +23,8 @@ def plan_summary(plan: Mapping[str, Any]) -> RenderableType:
         first, last = events[0], events[-1]
         actions = " + ".join(dict.fromkeys(event["event"] for event in events))
         pruned = [event for event in events if event["event"] == "prune"]
-        table.add_row(
+        _add(
+            table,
             name,
             actions,
             _range(first["step"], last["step"]),
@@ -41,7 +44,7 @@ def plan_table(plan: Mapping[str, Any]) -> RenderableType:
         _event_row(table, event)
     if len(shown) < len(events):
         skipped = len(events) - SHOWN_EVENTS
-        table.add_row("…", "…", f"{skipped} more", "in plan.json", *[""] * 4)
+        _add(table, "…", "…", f"{skipped} more", "in plan.json", *[""] * 4)
         for event in events[-10:]:
             _event_row(table, event)
     parts: list[RenderableType] = [_headline(plan), table]
@@ -54,7 +57,8 @@ def run_table(result: Mapping[str, Any]) -> RenderableType:
     """A finished run: its layers, then its outcome."""
     table = _table("layer", ">weights", ">left", ">sparsity", ">bytes, packed")
     for name, layer in result["layers"].items():
-        table.add_row(
+        _add(
+            table,
             name,
             f"{layer['parameters']:,}",
             f"{layer['nonzeros']:,}",
@@ -80,10 +84,11 @@ def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
     for job in jobs:
         result = job.get("result")
         if result is None:
-            table.add_row(job["job"], Text("failed", "bold red"), *[""] * 6)
+            _add(table, job["job"], Text("failed", "bold red"), *[""] * 6)
             continue
         scores = result["accuracy"]
-        table.add_row(
+        _add(
+            table,
             job["job"],
             result["recipe"],
             str(result["seed"]),
@@ -107,7 +112,7 @@ def accuracies(scores: Mapping[str, float | None]) -> str:
 def _headline(plan: Mapping[str, Any]) -> Text:
     steps, each = plan["steps"], plan["steps_per_epoch"]
     return Text.assemble(
-        ("plan ", "dim"), (plan["recipe"], "bold"),
+        ("plan ", "dim"), (printable(plan["recipe"]), "bold"),
         ("   steps ", "dim"), f"{steps:,}", f" ({steps / each:g} epochs of {each:,})",
         ("   weights ", "dim"), f"{plan['weights']:,} in {len(plan['layers'])} layers",
     )  # fmt: skip
@@ -116,7 +121,8 @@ def _headline(plan: Mapping[str, Any]) -> Text:
 def _event_row(table: Table, event: Mapping[str, Any]) -> None:
     unknown = event["nonzeros"] is None
     rate = event.get("lr")
-    table.add_row(
+    _add(
+        table,
         f"{event['step']:,}",
         f"{event['epoch']:.4g}",
         event["modifier"],
@@ -135,7 +141,8 @@ def _layer_table(plan: Mapping[str, Any], event: Mapping[str, Any]) -> Table:
         for length in shape:
             size *= length
         fewest, most = event["layers"][name]
-        table.add_row(
+        _add(
+        table,
             name,
             f"{size:,}",
             f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}",
@@ -157,6 +164,11 @@ def _range(first: object, last: object) -> str:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2%}"
+
+
+def _add(table: Table, *cells: str | Text) -> None:
+    """A row of text as it is: names are other people's, and no markup."""
+    table.add_row(*(Text(printable(c)) if isinstance(c, str) else c for c in cells))
 
 
 def _table(*columns: str) -> Table:

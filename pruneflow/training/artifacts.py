@@ -52,6 +52,7 @@ def write(
         "parameters": sum(layer["parameters"] for layer in layers.values()),
         "layers": layers,
         "accuracy": {**recipe.accuracy, "final": accuracy},
+        "rounds": recipe.rounds,
         "metrics": dict(metrics),
         "compression": compression(layers),
         "seconds": round(seconds, 3),

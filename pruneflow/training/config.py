@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule
 
-from pruneflow.errors import ConfigError, did_you_mean
+from pruneflow.errors import ConfigError, PruneFlowError, did_you_mean
 from pruneflow.recipe import schema
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.registry import Registry
+from pruneflow.training.starting_point import StartingPoint
+from pruneflow.training.trainer_settings import check_trainer
 from pruneflow.user_code import import_modules, import_named
 from pruneflow.zoo.data import DATA
+from pruneflow.zoo.mnist import default_root
 from pruneflow.zoo.models import MODELS, OPTIMIZERS, SCHEDULERS, make_optimizer
 
 KEYS = (
@@ -35,29 +40,39 @@ class RunConfig:
     Attributes:
         values: The configuration without its recipe: ``model``, ``data``, ``optimizer``, ...
         recipe: What to prune, and when.
+        start: The checkpoint it began from, once it began.
+        threads: Torch threads it runs on, once it began.
+        home: The folder that relative paths are meant from.
     """
 
     values: Mapping[str, Any]
     recipe: Recipe
+    start: StartingPoint | None = None
+    threads: int | None = None
+    home: Path = Path()
 
     @classmethod
-    def from_tree(cls, tree: Mapping[str, Any], recipe: Recipe) -> RunConfig:
+    def from_tree(cls, tree: Mapping[str, Any], recipe: Recipe, home: Path = Path()) -> RunConfig:
         """Check a composed configuration.
 
         Raises:
-            ConfigError: It has keys that mean nothing.
+            ConfigError: It has keys that mean nothing, or asks for several processes.
         """
         values = {key: value for key, value in tree.items() if key != "recipe"}
         for key in values:
             if key not in KEYS:
                 raise ConfigError(f"conf: unknown key '{key}'.{did_you_mean(key, KEYS, True)}")
-        return cls(values, recipe)
+        check_trainer(values["trainer"])
+        return cls(values, recipe, home=home)
 
     @classmethod
     def from_lock(cls, lock: Mapping[str, Any]) -> RunConfig:
         """What ``to_lock`` wrote."""
+        values = lock["config"]
+        import_modules(values["imports"])  # the recipe may be written in their words
         recipe = schema.build(lock["recipe"], str(lock["name"]))
-        return cls.from_tree(lock["config"], recipe)
+        start = StartingPoint.from_lock(lock.get("start"))
+        return replace(cls.from_tree(values, recipe), start=start, threads=lock.get("threads"))
 
     def to_lock(self) -> dict[str, Any]:
         """Everything, as plain data."""
@@ -65,13 +80,21 @@ class RunConfig:
             "name": self.recipe.name,
             "config": dict(self.values),
             "recipe": self.recipe.to_dict(),
+            "start": self.start and self.start.to_lock(),
+            "threads": self.threads,
         }
+
+    @property
+    def relevant(self) -> dict[str, Any]:
+        """Every setting that can change the trained network, the recipe's included."""
+        settings = {k: v for k, v in sorted(self.values.items()) if k not in _IRRELEVANT}
+        return {**settings, "recipe": self.recipe.to_dict()}
 
     @property
     def digest(self) -> str:
         """A hash of everything that can change the trained network."""
-        relevant = {k: v for k, v in sorted(self.values.items()) if k not in _IRRELEVANT}
-        text = json.dumps([relevant, self.recipe.to_dict()], default=str)
+        start = self.start and self.start.sha256
+        text = json.dumps([self.relevant, start], default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def import_modules(self) -> None:
@@ -106,17 +129,25 @@ class RunConfig:
         chosen = self.values["data"]
         if chosen["module"] is not None:
             return _construct(chosen["module"], LightningDataModule, chosen["args"], "data")
-        arguments = {key: chosen[key] for key in ("batch_size", "root")}
+        root = self.home / (chosen["root"] or default_root())
+        arguments = {"batch_size": chosen["batch_size"], "root": str(root)}
         cls = _registered(DATA, chosen["name"], "data")
         return _call(cls, {**arguments, "seed": self.values["seed"], **chosen["args"]}, "data")
 
     def meta_model(self) -> LightningModule:
-        """The module without memory for weights, where it can be built so."""
+        """The module with all its layers, without memory for weights where it can be built so."""
         try:
             with torch.device("meta"):
-                return self.model()
-        except (NotImplementedError, RuntimeError):
-            return self.model()
+                return self._built()
+        except PruneFlowError:
+            raise
+        except Exception:  # a person's own code may need real tensors
+            return self._built()
+
+    def _built(self) -> LightningModule:
+        model = self.model()
+        model.configure_model()
+        return model
 
 
 def _construct(path: str, base: type[T], arguments: Mapping[str, Any], key: str) -> T:
@@ -131,9 +162,11 @@ def _construct(path: str, base: type[T], arguments: Mapping[str, Any], key: str)
 
 def _call(cls: type[T], arguments: Mapping[str, Any], key: str) -> T:
     try:
-        return cls(**arguments)
-    except TypeError as error:
+        inspect.signature(cls).bind(**arguments)
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{key}: {cls.__name__} does not take these arguments: {error}") from None
+    try:
+        return cls(**arguments)
     except ValueError as error:
         raise ConfigError(f"{key}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Train one configuration into one run folder; start it, resume it, repeat it."""
+"""Train one configuration into one run folder."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import CSVLogger
 from rich.console import Console
 from safetensors.torch import load_file
 
 from pruneflow import runfolder
-from pruneflow.checkpoint import ExactCheckpoint, newest_checkpoint
-from pruneflow.errors import ConfigError, ResumeError
+from pruneflow.checkpoint import ExactCheckpoint
+from pruneflow.errors import ConfigError
 from pruneflow.recipe.plan import Plan
 from pruneflow.report.pictures import draw_run
 from pruneflow.report.tables import plan_summary
-from pruneflow.training import artifacts
+from pruneflow.training import artifacts, resume
 from pruneflow.training.config import RunConfig
 from pruneflow.training.measure import MeasuredRecipe, accuracy
 from pruneflow.training.planning import preview
 from pruneflow.training.progress import progress
 
-_OURS = ("threads", "max_epochs")
+_OURS = ("threads", "max_epochs", "max_steps")
+
+_ACCURACIES = ("test_accuracy", "test_acc")
 
 
 def train(config: RunConfig, folder: Path, console: Console) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def train(config: RunConfig, folder: Path, console: Console) -> dict[str, Any]:
         TrainingError: The training broke down.
     """
     began = time.perf_counter()
-    checkpoint = _begin(config, folder, console)
+    config, checkpoint = resume.begin(config, folder, console)
     config.import_modules()
     _settle(config)
     foresight = preview(config)
@@ -57,7 +58,7 @@ def train(config: RunConfig, folder: Path, console: Console) -> dict[str, Any]:
     runfolder.write_json(folder / runfolder.PLAN, planned)
     console.print(plan_summary(planned))
     data, module = config.data(), config.model()
-    _load_weights(module, config.values["model"].get("weights"))
+    _load_weights(module, config)
     recipe = MeasuredRecipe(
         config.recipe, steps_per_epoch=plan.horizon.steps_per_epoch, seed=config.values["seed"]
     )
@@ -65,6 +66,9 @@ def train(config: RunConfig, folder: Path, console: Console) -> dict[str, Any]:
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     final = accuracy(trainer, module)
     metrics = _test(trainer, module, data)
+    if final is None:
+        final = next((metrics[name] for name in _ACCURACIES if name in metrics), None)
+    recipe.note_round(recipe.clock, final)
     seconds = time.perf_counter() - began
     result = artifacts.write(folder, config, recipe, module, final, metrics, seconds)
     assert recipe.engine is not None
@@ -73,59 +77,27 @@ def train(config: RunConfig, folder: Path, console: Console) -> dict[str, Any]:
     return result
 
 
-def read_lock(folder: Path) -> RunConfig:
-    """The configuration of an earlier run.
-
-    Raises:
-        ResumeError: The folder holds no run.
-    """
-    path = folder / runfolder.RUN_LOCK
-    try:
-        lock = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return RunConfig.from_lock(lock)
-    except OSError as error:
-        raise ResumeError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ResumeError(f"{path}: is damaged: {error}") from None
-
-
-def _begin(config: RunConfig, folder: Path, console: Console) -> Path | None:
-    """Claim the folder, or find the checkpoint from which to continue in it."""
-    wanted = config.values["ckpt_path"]
-    if wanted == "last" and (folder / runfolder.RUN_LOCK).is_file():
-        found = newest_checkpoint(folder / runfolder.CHECKPOINTS)
-        where = f"from {found}" if found else "from the start, for there is no checkpoint yet"
-        console.print(f"Continuing {folder} {where}")
-        return found
-    if wanted == "last":
-        raise ResumeError(f"nothing to continue in {folder}: no run began there")
-    if wanted is not None and not Path(wanted).is_file():
-        raise ResumeError(f"ckpt_path: no file '{wanted}'")
-    runfolder.claim(folder)
-    lock = config.to_lock()
-    text = yaml.safe_dump(lock, sort_keys=False, allow_unicode=True)
-    runfolder.write_bytes(folder / runfolder.RUN_LOCK, text.encode())
-    text = yaml.safe_dump(lock["recipe"], sort_keys=False, allow_unicode=True)
-    runfolder.write_bytes(folder / runfolder.RECIPE_LOCK, text.encode())
-    return Path(wanted) if wanted else None
-
-
 def _settle(config: RunConfig) -> None:
     """Seeds, threads, and quiet."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # between Lightning and torch
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     pl.seed_everything(config.values["seed"], workers=True, verbose=False)
-    threads = config.values["trainer"]["threads"]
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if config.threads not in (None, torch.get_num_threads()):
+        torch.set_num_threads(config.threads)
 
 
 def _trainer(
     config: RunConfig, folder: Path, plan: Plan, recipe: MeasuredRecipe, console: Console
 ) -> pl.Trainer:
     settings = {k: v for k, v in config.values["trainer"].items() if k not in _OURS}
-    steps_per_epoch = plan.horizon.steps_per_epoch
-    epochs = plan.total / steps_per_epoch
+    defaults = {
+        "enable_model_summary": False,
+        "log_every_n_steps": max(1, min(50, plan.horizon.steps_per_epoch)),
+        "num_sanity_val_steps": 0,
+        "deterministic": "warn",
+        "enable_progress_bar": console.is_terminal,
+    }
+    epochs = plan.total / plan.horizon.steps_per_epoch
     keep = config.values["checkpoint"]
     checkpoint = ExactCheckpoint(
         folder / runfolder.CHECKPOINTS, keep["every_n_steps"], keep["keep"]
@@ -137,11 +109,7 @@ def _trainer(
             default_root_dir=folder,
             logger=_logger(config, folder),
             callbacks=[recipe, checkpoint, progress(recipe, console)],
-            enable_model_summary=False,
-            log_every_n_steps=max(1, min(50, steps_per_epoch)),
-            num_sanity_val_steps=0,
-            deterministic="warn",
-            **{"enable_progress_bar": console.is_terminal, **settings},
+            **{**defaults, **settings},
         )
     except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
         raise ConfigError(f"trainer: {error}") from None
@@ -156,11 +124,13 @@ def _logger(config: RunConfig, folder: Path) -> Any:
     raise ConfigError(f"logger.name: '{name}' is unknown. Allowed: csv, none.")
 
 
-def _load_weights(module: pl.LightningModule, path: str | None) -> None:
+def _load_weights(module: pl.LightningModule, config: RunConfig) -> None:
+    path = config.values["model"].get("weights")
     if path is None:
         return
+    module.configure_model()  # layers that are built late have weights too
     try:
-        module.load_state_dict(load_file(path))
+        module.load_state_dict(load_file(config.home / path))
     except Exception as error:
         raise ConfigError(f"model.weights: '{path}' does not fit: {error}") from None
 

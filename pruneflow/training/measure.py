@@ -14,41 +14,54 @@ from pruneflow.zoo.models import Classifier
 
 
 class MeasuredRecipe(RecipeCallback):
-    """Measures test accuracy right before the first pruning and right after the last one.
+    """Measures test accuracy right before every pruning, and right after the last one.
 
-    Test data is only ever reported on. Modules of a person's own are not measured here: what
+    Right before a pruning the network is as good as a round has made it; validation, which
+    follows the events of an epoch's end, sees it pruned and rewound. Test data is only ever
+    reported on. Modules of a person's own are not measured here: what
     they log in ``test_step`` is.
     """
 
     accuracy: dict[str, float | None]
+    rounds: list[dict[str, float | None]]
     history: list[dict[str, float]]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See base class."""
         super().on_fit_start(trainer, pl_module)
         if self._restored is None:
-            self.accuracy, self.history = {"dense": None, "pruned": None}, []
+            self.accuracy, self.history, self.rounds = {"dense": None, "pruned": None}, [], []
 
     def state_dict(self) -> dict[str, Any]:
         """See base class."""
         state = super().state_dict()
-        return {**state, "accuracy": self.accuracy, "history": self.history} if state else {}
+        ours = {"accuracy": self.accuracy, "history": self.history, "rounds": self.rounds}
+        return {**state, **ours} if state else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See base class."""
         super().load_state_dict(state_dict)
         self.accuracy, self.history = state_dict["accuracy"], state_dict["history"]
+        self.rounds = state_dict["rounds"]
 
     def fire_due(self, trainer: Trainer, pl_module: LightningModule, step: int) -> list[Event]:
         """See base class."""
         assert self.plan is not None
         prunings = [event.step for event in self.plan.events if event.quota is not None]
+        if step in prunings:
+            self.note_round(step, accuracy(trainer, pl_module))
         if prunings and step == prunings[0]:
-            self.accuracy["dense"] = accuracy(trainer, pl_module)
+            self.accuracy["dense"] = self.rounds[-1]["test_accuracy"]
         events = super().fire_due(trainer, pl_module, step)
         if prunings and step == prunings[-1]:
             self.accuracy["pruned"] = accuracy(trainer, pl_module)
         return events
+
+    def note_round(self, step: int, score: float | None) -> None:
+        """Keep how good the network is at the end of a round of training."""
+        assert self.engine is not None
+        left = {"sparsity": self.engine.sparsity, "nonzeros": self.engine.nonzeros}
+        self.rounds.append({"step": step, **left, "test_accuracy": score})
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what validation found."""

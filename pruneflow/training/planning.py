@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import LightningDataModule
 
-from pruneflow.errors import ConfigError
+from pruneflow.errors import ConfigError, PlanError, Problem
 from pruneflow.pruning.scope import find_layers
 from pruneflow.recipe.compiler import compile_plan
+from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.plan import Plan
 from pruneflow.timeline import Horizon
 from pruneflow.training.config import RunConfig
+from pruneflow.training.own_rates import own_rates
+
+MAX_STEPS = 100_000_000
+MAX_POINTS = 20_000
+"""A plan tells the rate of every step, or of about so many, evenly spaced, in a longer run."""
 
 
 @dataclass(frozen=True)
@@ -23,30 +29,52 @@ class Preview:
 
     Attributes:
         plan: What happens when.
-        own_rates: The module's own rate at each step of the learning-rate clock; empty where it
-            cannot be known without training.
+        own_rates: The module's own rate at each step of the learning-rate clock, the last one
+            for good; empty where it cannot be known without training.
     """
 
     plan: Plan
-    own_rates: list[float]
-
-    @property
-    def rates(self) -> list[float]:
-        """The rate of every update, or nothing."""
-        return self.plan.rates(self.own_rates) if self.own_rates else []
+    own_rates: Sequence[float]
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``plan.json`` holds: the plan, and rates as (step, rate) where they change."""
+        """What ``plan.json`` holds: the plan, and rates as (step, rate) where they change.
+
+        In runs of more than ``MAX_POINTS`` steps rates are looked at every so many steps, and
+        at every event.
+        """
         tree = self.plan.to_dict()
-        rates, last = self.rates, self.plan.total - 1
-        for event in tree["events"]:
-            event["lr"] = rates[min(event["step"], last)] if rates else None
-        own = [self.own_rates[self.plan.rate_clock(step)] for step in range(len(self.own_rates))]
+        last = self.plan.total - 1
+        events = [min(event["step"], last) for event in tree["events"]]
+        stride = math.ceil(self.plan.total / MAX_POINTS)
+        steps = sorted({*range(0, self.plan.total, stride), *events})
+        rates = self._rates(steps) if self.own_rates else {}
+        for event, step in zip(tree["events"], events, strict=True):
+            event["lr"] = rates.get(step)
+        own = {step: self._own(self.plan.rate_clock(step)) for step in rates}
         return {**tree, "rates": _changes(rates), "own_rates": _changes(own)}
 
+    def _own(self, clock: int) -> float:
+        return self.own_rates[min(clock, len(self.own_rates) - 1)]
 
-def _changes(rates: list[float]) -> list[tuple[int, float]]:
-    return [(s, rate) for s, rate in enumerate(rates) if s == 0 or rate != rates[s - 1]]
+    def _rates(self, steps: Iterable[int]) -> dict[int, float]:
+        """The rates of some updates; ``Plan.rates`` has those of all."""
+        rates = {}
+        for step in steps:
+            clock = self.plan.rate_clock(step)
+            span = next((span for span in self.plan.rate_spans if span.covers(clock)), None)
+            if span is None:
+                rates[step] = self._own(clock)
+            else:
+                rates[step] = span.rate(clock, self._own(span.start))
+        return rates
+
+
+def _changes(rates: dict[int, float]) -> list[tuple[int, float]]:
+    changes: list[tuple[int, float]] = []
+    for step, rate in rates.items():
+        if not changes or rate != changes[-1][1]:
+            changes.append((step, rate))
+    return changes
 
 
 def preview(config: RunConfig) -> Preview:
@@ -57,90 +85,49 @@ def preview(config: RunConfig) -> Preview:
         ConfigError: The model or the data cannot be built.
     """
     model = config.meta_model()
-    horizon = horizon_of(config, config.data())
+    trainer = config.values["trainer"]
+    accumulate = trainer["accumulate_grad_batches"]
+    batches = _batches(config, config.data())
+    horizon = _horizon(config, max(1, math.ceil(batches / accumulate)))
+    _refuse_endless(config.recipe, horizon)
     plan = compile_plan(config.recipe, find_layers(model), horizon)
-    return Preview(plan, own_rates(model, plan.horizon))
+    return Preview(plan, own_rates(model, plan.horizon, accumulate, batches))
 
 
-def horizon_of(config: RunConfig, data: LightningDataModule) -> Horizon:
-    """Steps an epoch and, where the configuration sets it, the run's total.
+def _horizon(config: RunConfig, steps_per_epoch: int) -> Horizon:
+    """Steps an epoch and, where the configuration sets it, the run's total."""
+    trainer = config.values["trainer"]
+    epochs, most = trainer["max_epochs"], trainer.get("max_steps")
+    limits = [] if epochs in (None, -1) else [epochs * steps_per_epoch]
+    limits += [] if most in (None, -1) else [most]
+    return Horizon(steps_per_epoch, min(limits, default=None))
 
-    Steps come from ``steps_per_epoch``, else from the data module's ``num_samples`` and
+
+def _batches(config: RunConfig, data: LightningDataModule) -> int:
+    """Training batches in an epoch.
+
+    They come from ``steps_per_epoch``, else from the data module's ``num_samples`` and
     ``batch_size``, else from the length of its loader, which loads the data.
     """
     trainer = config.values["trainer"]
     steps = config.values["steps_per_epoch"]
-    if steps is None:
-        if hasattr(data, "num_samples") and hasattr(data, "batch_size"):
-            batches: float = math.ceil(data.num_samples("train") / data.batch_size)
-        else:
-            batches = _loader_length(data)
-        limit = trainer.get("limit_train_batches", 1.0)
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        steps = max(1, math.ceil(batches / trainer["accumulate_grad_batches"]))
-    epochs = trainer["max_epochs"]
-    return Horizon(steps, epochs * steps if epochs is not None else None)
+    if steps is not None:
+        return int(steps * trainer["accumulate_grad_batches"])
+    batches = _declared_batches(data) or _loader_length(data)
+    limit = trainer.get("limit_train_batches", 1.0)
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
-def own_rates(model: LightningModule, horizon: Horizon) -> list[float]:
-    """The rate that the module's own scheduler gives to every update, played without training.
-
-    A scheduler that waits for a metric stays where it begins. Empty where the module's
-    optimizers cannot be built without a trainer.
-    """
-    total = horizon.total or 0
-    trainer = _StandIn(total, math.ceil(total / horizon.steps_per_epoch))
+def _declared_batches(data: LightningDataModule) -> int | None:
+    """What a data module says without loading anything, if it speaks our way."""
+    samples, size = getattr(data, "num_samples", None), getattr(data, "batch_size", None)
+    if not callable(samples) or not isinstance(size, int) or size < 1:
+        return None
     try:
-        model.trainer = trainer  # type: ignore[assignment]
-        optimizers, schedulers = _unpack(model.configure_optimizers())
-        rates = []
-        for step in range(total):
-            rates.append(float(optimizers[0].param_groups[0]["lr"]))
-            for scheduler, every in schedulers:
-                if (step + 1) % (1 if every == "step" else horizon.steps_per_epoch) == 0:
-                    scheduler.optimizer._opt_called = True  # no update is ever made here
-                    scheduler.step()
-    except Exception:  # a person's own code meets a trainer that is not there
-        return []
-    return rates
-
-
-class _StandIn:
-    """What a module may ask of its trainer before training."""
-
-    def __init__(self, steps: int, epochs: int) -> None:
-        self.estimated_stepping_batches = steps
-        self.max_steps = steps
-        self.max_epochs = epochs
-        self.num_training_batches = steps // max(epochs, 1)
-        self.accumulate_grad_batches = self.world_size = 1
-        self.current_epoch = self.global_step = 0
-
-
-def _unpack(configured: Any) -> tuple[list[torch.optim.Optimizer], list[tuple[Any, str]]]:
-    """Optimizers, and schedulers with their interval, of what ``configure_optimizers`` gave."""
-    if isinstance(configured, torch.optim.Optimizer):
-        return [configured], []
-    if isinstance(configured, dict):
-        found = configured.get("lr_scheduler")
-        return [configured["optimizer"]], _schedulers([found] if found else [])
-    if isinstance(configured, tuple) and len(configured) == 2 and isinstance(configured[0], list):
-        return list(configured[0]), _schedulers(configured[1])
-    optimizers, schedulers = [], []
-    for entry in configured:
-        more, theirs = _unpack(entry)
-        optimizers += more
-        schedulers += theirs
-    return optimizers, schedulers
-
-
-def _schedulers(entries: Any) -> list[tuple[Any, str]]:
-    plain = [entry if isinstance(entry, dict) else {"scheduler": entry} for entry in entries]
-    return [
-        (entry["scheduler"], entry.get("interval", "epoch"))
-        for entry in plain
-        if not isinstance(entry["scheduler"], torch.optim.lr_scheduler.ReduceLROnPlateau)
-    ]
+        count = samples("train")
+    except Exception:  # a method of that name with a meaning of its own
+        return None
+    return math.ceil(count / size) if isinstance(count, int) else None
 
 
 def _loader_length(data: LightningDataModule) -> int:
@@ -153,3 +140,15 @@ def _loader_length(data: LightningDataModule) -> int:
             "the training loader has no length: set steps_per_epoch=N, or give the data module "
             "'num_samples(split)' and 'batch_size'"
         ) from None
+
+
+def _refuse_endless(recipe: Recipe, horizon: Horizon) -> None:
+    """Refuse lengths that can only be a slip, before anything is counted step by step."""
+    total, where = horizon.total, "trainer"
+    if total is None and recipe.length is not None and recipe.length.unit != "%":
+        total, where = horizon.steps(recipe.length), recipe.locate(("length",))
+    if total is not None and total > MAX_STEPS:
+        text = (
+            f"length: the run has {total:,} steps, more than the {MAX_STEPS:,} that a plan may have"
+        )
+        raise PlanError(Problem(where, text))

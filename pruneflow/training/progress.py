@@ -60,6 +60,7 @@ class Narrator(Callback):
             f"step {self.recipe.clock}/{plan.total}  {phase(self.recipe)}  "
             f"sparsity {engine.sparsity:.2%}  lr {engine.rate:.3g}  {metrics}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,20 @@ MISTAKES = [
     (["train", "recipe=tiny", "--config-dir", "nowhere"], "no folder 'nowhere'"),
     (["train", "recipe=tiny", "--experimental-rerun", "x.pickle"], "run=FOLDER"),
     (["train", "recipe=tiny", "--nonsense"], "--nonsense"),
+    (["train", "recipe='../tiny'"], "outside this folder"),
+    (["train", "recipe=tiny", "trainer.devices=2"], "one process only, for now"),
+    (["train", "recipe=tiny", "trainer.devices=[0,1]"], "one process only, for now"),
+    (["train", "recipe=tiny", "+trainer.strategy=ddp"], "one process only, for now"),
+    (["train", "recipe=tiny", "+trainer.num_nodes=2"], "one process only, for now"),
+    (["train", "recipe=tiny", "+trainer.logger=false"], "write logger=csv or logger=none"),
+    (["train", "recipe=tiny", "+trainer.max_steps=10"], "it needs a length of 3ep"),
+    (["plan", "recipe=tiny", "recipe.length=50000000ep"], "1,000,000,000 steps, more than"),
+    (["plan", "recipe=tiny", "hydra.run.dir=recipes/tiny.yaml/x"], "x: cannot be written: Not a"),
+    (["train", "recipe=tiny", "hydra.run.dir=recipes/tiny.yaml/x"], "x: cannot be written: Not a"),
+    (["train", "recipe=tiny", "-m", "hydra.sweep.dir=recipes/tiny.yaml"], "cannot be written"),
+    (["train", "recipe=tiny", "imports=[broken]"], "broken.py:2: SyntaxError"),
+    (["train", "recipe=tiny", "imports=[failing]"], "failing.py:3: NameError: name 'nothing'"),
+    (["train", "recipe=tiny", "imports=[needy]"], "needy.py:1: ModuleNotFoundError"),
     (["plan", "recipe=tiny", "recipe.modifiers.prune.every=3"], "3 has no unit"),
     (["recipes", "shwo"], "Did you mean 'show'?"),
     (["recipes", "show"], "show what?"),
@@ -63,6 +79,9 @@ def test_a_mistake_is_named_with_its_mend(
 ) -> None:  # fmt: skip
     monkeypatch.setattr("pooch.retrieve", _offline)
     tiny()
+    Path("broken.py").write_text("x = 1\ndef f(:\n")
+    Path("failing.py").write_text("x = 1\n\nprint(nothing)\n")
+    Path("needy.py").write_text("import no_such_package\n")
     code = run(*arguments)
     captured = capsys.readouterr()
     said = captured.out + captured.err
@@ -82,6 +101,37 @@ def test_a_mistake_leaves_nothing_behind() -> None:
     tiny()
     assert run("train", "recipe=tiny", "sparsity=2") == 2
     assert sorted(path.name for path in Path().iterdir()) == ["recipes"]
+
+
+def test_a_full_disk_is_said_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pruneflow.runfolder.write_bytes", full)
+    tiny()
+    assert run("train", "recipe=tiny", "hydra.run.dir=mine") == 2
+    assert (
+        capsys.readouterr().err == "pruneflow: mine: cannot be written: No space left on device\n"
+    )
+
+
+def test_a_fault_in_a_persons_own_class_keeps_its_traceback() -> None:
+    tiny()
+    Path("nets.py").write_text(FAULTY)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        run("train", "recipe=tiny", "model.module=nets:Faulty")
+
+
+FAULTY = """\
+from pytorch_lightning import LightningModule
+
+class Faulty(LightningModule):
+    def __init__(self):
+        super().__init__()
+        1 + "1"
+"""
 
 
 def _offline(*args: object, **kwargs: object) -> None:

@@ -44,6 +44,7 @@ def test_a_job_that_diverges_fails_alone(capsys: pytest.CaptureFixture[str]) -> 
     assert [job["result"] is None for job in jobs] == [True, False]
     captured = capsys.readouterr()
     assert "job 0 failed" in captured.err
+    assert "Error executing job" not in captured.err
     assert "NaN" in captured.err
     assert "failed" in captured.out
 
@@ -55,3 +56,62 @@ def test_jobs_run_side_by_side_with_joblib() -> None:
     assert done.returncode == 0, done.stderr
     jobs = read(only("outputs/sweeps/*/sweep.json"))["jobs"]
     assert [job["result"]["sparsity"] for job in jobs] == pytest.approx([0.5, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [("'my sweep'", "my sweep"), ("läufe", "läufe"), ("out/${now:x%Y}", "out/x2*"),
+     ("it's", "it's")],
+)  # fmt: skip
+def test_a_sweep_goes_where_it_is_sent(
+    given: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pruneflow.training.job.train", failing)
+    tiny()
+    assert run("train", "recipe=tiny", "seed=0,1", "-m", f"hydra.sweep.dir={given}") == 1
+    assert [job["job"] for job in read(only(f"{folder}/sweep.json"))["jobs"]] == ["0", "1"]
+
+
+def test_jobs_are_found_wherever_they_were_put_and_strangers_are_not_jobs() -> None:
+    tiny()
+    Path("out/notes").mkdir(parents=True)
+    subfolder = "hydra.sweep.subdir=x/${hydra.job.num}"
+    arguments = ("recipe=tiny", "seed=0,1", "-m", "hydra.sweep.dir=out", subfolder)
+    assert run("train", *arguments) == 0
+    jobs = read(Path("out/sweep.json"))["jobs"]
+    assert [job["job"] for job in jobs] == ["x/0", "x/1"]
+    assert all(job["result"] for job in jobs)
+
+
+def test_a_sweep_goes_on_with_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny()
+    arguments = ("train", "recipe=tiny", "-m", "hydra.sweep.dir=out")
+    assert run(*arguments, "seed=0") == 0
+    before = Path("out/0/result.json").read_bytes()
+    capsys.readouterr()
+    assert run(*arguments, "seed=0,1", "ckpt_path=last") == 0
+    assert "Job 0 is finished: out/0" in capsys.readouterr().out
+    assert Path("out/0/result.json").read_bytes() == before
+    assert [job["result"]["seed"] for job in read(Path("out/sweep.json"))["jobs"]] == [0, 1]
+    assert run(*arguments, "seed=2,1", "ckpt_path=last") == 2
+    assert "job 0 failed: out/0 holds a run of another configuration: seed" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_sweep_that_never_began_does_not_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny()
+    assert run("train", "recipe=tiny", "-m", "seed=0,1", "ckpt_path=last") == 2
+    assert "nothing to continue" in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_the_sweep_itself_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny()
+    assert run("train", "recipe=tiny", "-m", "seed=0,1", "+hydra.launcher.foo=1") == 2
+    assert "unexpected keyword argument 'foo'" in capsys.readouterr().err
+
+
+def failing(*arguments: object) -> None:
+    raise RuntimeError("on purpose")

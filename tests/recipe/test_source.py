@@ -55,7 +55,7 @@ def test_nan_is_a_number() -> None:
 
 def test_every_key_and_item_has_its_line() -> None:
     text = "# note\nlength: 3ep\nvars:\n  a: [1,\n    2]\n  b: {c: 1,\n"
-    text += "      d: 2}\n\n'q': |\n  x\nz: 1\n"
+    text += "      d: 2}\n\n'q': |-\n  x\nz: 1\n"
     source = parse_source(text, "x.yaml")
     assert source.lines == {
         ("length",): 2,
@@ -240,3 +240,14 @@ def test_a_mutated_recipe_works_or_is_refused(data: st.DataObject) -> None:
     except RecipeError as error:
         places = [problem.where for problem in error.problems]
     assert all(re.search(r"\.yaml:\d+$", place) for place in places)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['a: 1\nb: "\\e[31m"', 'a: 1\n"\\x9bm": 2', 'a: 1\nb: "x\\ty"', 'a: 1\nb: ["x\\ny"]',
+     'a: 1\nb: "\\u202Ex"', "a: 1\nb: |\n  x\n", "a: 1\nb: '\u2028'"],
+)  # fmt: skip
+def test_text_holds_no_control_characters(text: str) -> None:
+    message = refusal(text)
+    assert message.startswith("x.yaml:2: the control character '\\"), message
+    assert message.isprintable()

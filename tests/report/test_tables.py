@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from pruneflow.pruning.scope import find_layers
 from pruneflow.recipe.compiler import compile_plan
 from pruneflow.recipe.compose import load_recipe
+from pruneflow.report.printable import printable
 from pruneflow.report.tables import accuracies, plan_summary, plan_table, sweep_table
 from pruneflow.timeline import Horizon
 from pruneflow.training.planning import Preview
@@ -61,3 +62,20 @@ def test_what_is_not_known_is_not_shown_as_a_number() -> None:
 
 def test_a_failed_job_is_named() -> None:
     assert "failed" in text(sweep_table([{"job": "3", "result": None}]))
+
+
+def test_names_are_text_and_no_markup() -> None:
+    name = "[/][b]:x:"
+    event = {"epoch": 0.0, "modifier": name, "event": "prune", "label": name, "sparsity": 0.5,
+             "nonzeros": 1, "lr": None, "step": 0, "layers": {name: [1, 1]}}  # fmt: skip
+    plan = {"recipe": name, "steps": 2, "steps_per_epoch": 1, "weights": 2, "layers": {name: [2]},
+            "events": [event]}  # fmt: skip
+    result = {"recipe": name, "seed": 0, "sparsity": 0.5, "compression": {"bytes": 0.5},
+              "accuracy": {"dense": None, "pruned": None, "final": None}}  # fmt: skip
+    for table in (plan_summary(plan), plan_table(plan),
+                  sweep_table([{"job": name, "result": result}])):  # fmt: skip
+        assert name in text(table)
+
+
+def test_control_characters_are_spelled_out() -> None:
+    assert printable("a\x1b[31mb\u202ec\n\té") == "a\\x1b[31mb\\u202ec\n\té"

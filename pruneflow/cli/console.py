@@ -1,0 +1,14 @@
+"""The consoles that commands print on: nothing that is printed is taken for markup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+
+class PlainConsole(Console):
+    """A console for text of unknown origin: no markup, no emoji codes, no guessed colours."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)

@@ -1,0 +1,177 @@
+"""What a run begins from: nothing, a checkpoint of another run, or the place where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+
+from pruneflow import runfolder
+from pruneflow.checkpoint import newest_checkpoint
+from pruneflow.errors import ResumeError, UserError
+from pruneflow.training.config import RunConfig
+from pruneflow.training.starting_point import StartingPoint
+
+LAST = "last"
+_SHOWN = 3
+
+
+def begin(config: RunConfig, folder: Path, console: Console) -> tuple[RunConfig, Path | None]:
+    """Claim a folder and lock the configuration in it, or find where the run in it stopped.
+
+    Args:
+        config: What to do; its ``ckpt_path`` is null, a file, or ``last`` to continue.
+        folder: The run's.
+        console: Where a person reads along.
+
+    Returns:
+        The configuration as locked, and the checkpoint to begin from.
+
+    Raises:
+        ResumeError: The folder is another run's, or there is nothing to continue in it.
+    """
+    wanted = config.values["ckpt_path"]
+    if wanted == LAST:
+        return _continued(config, folder, console)
+    start = config.start
+    if start is None and wanted is not None:
+        start = StartingPoint.of(config.home / wanted)
+    checkpoint = start.find() if start else None
+    threads = config.threads or config.values["trainer"]["threads"] or torch.get_num_threads()
+    config = replace(config, start=start, threads=threads)
+    runfolder.claim(folder)
+    lock = config.to_lock()
+    _write_yaml(folder / runfolder.RUN_LOCK, lock)
+    _write_yaml(folder / runfolder.RECIPE_LOCK, lock["recipe"])
+    return config, checkpoint
+
+
+def read_lock(folder: Path) -> RunConfig:
+    """The configuration of an earlier run.
+
+    Raises:
+        ResumeError: The folder holds no run.
+    """
+    path = folder / runfolder.RUN_LOCK
+    try:
+        lock = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return RunConfig.from_lock(lock)
+    except OSError as error:
+        raise ResumeError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ResumeError(f"{path}: is damaged: {error}") from None
+
+
+def require_same(config: RunConfig, folder: Path) -> RunConfig:
+    """Make sure that a folder holds a run of this configuration, and return that as locked.
+
+    Raises:
+        ResumeError: It does not; the message names what differs.
+    """
+    locked = read_lock(folder)
+    if different := list(_differences(config, locked)):
+        more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+        raise ResumeError(
+            f"{runfolder.shown(folder, config.home)} holds a run of another configuration: "
+            f"{', '.join(different[:_SHOWN])}{more}; 'run=FOLDER ckpt_path=last' goes on as it was"
+        )
+    return locked
+
+
+def unfinished(parent: Path, config: RunConfig) -> Path:
+    """The newest folder in ``parent`` of an unfinished run with the same configuration.
+
+    Raises:
+        ResumeError: There is none.
+    """
+    for lock in sorted(parent.glob(f"*/{runfolder.RUN_LOCK}"), reverse=True):
+        if not runfolder.is_finished(lock.parent) and _is_same(config, lock.parent):
+            return lock.parent
+    raise ResumeError(f"nothing to continue: no unfinished run of this configuration in {parent}")
+
+
+def job_result(config: RunConfig, folder: Path) -> dict[str, Any] | None:
+    """The result of a sweep's job that is finished, or None.
+
+    Raises:
+        ResumeError: It is finished, with another configuration.
+    """
+    if not runfolder.is_finished(folder):
+        return None
+    require_same(config, folder)
+    return runfolder.read_json(folder / runfolder.RESULT)
+
+
+def anew(config: RunConfig, folder: Path) -> RunConfig:
+    """The configuration of a sweep's job that is to continue but never began."""
+    runfolder.release(folder)
+    return replace(config, values={**config.values, "ckpt_path": None})
+
+
+def repeated(source: Path, checkpoint: str | None) -> RunConfig:
+    """What ``run=FOLDER`` does: the same again, or from a checkpoint named instead.
+
+    Raises:
+        ResumeError: The folder holds no run, or it is to continue a finished one.
+    """
+    locked = read_lock(source)
+    if checkpoint is None:
+        return locked
+    if checkpoint == LAST and runfolder.is_finished(source):
+        raise ResumeError(f"{source} is finished; there is nothing to continue")
+    start = locked.start if checkpoint == LAST else None
+    return replace(locked, values={**locked.values, "ckpt_path": checkpoint}, start=start)
+
+
+def _continued(config: RunConfig, folder: Path, console: Console) -> tuple[RunConfig, Path | None]:
+    shown = runfolder.shown(folder, config.home)
+    if not runfolder.has_begun(folder):
+        raise ResumeError(f"nothing to continue in {shown}: no run began there")
+    locked = require_same(config, folder)
+    if runfolder.is_finished(folder):
+        raise ResumeError(f"{shown} is finished; there is nothing to continue")
+    found = newest_checkpoint(folder / runfolder.CHECKPOINTS)
+    if found is not None:
+        where = f"from {runfolder.shown(found, config.home)}"
+    elif locked.start is not None:
+        found = locked.start.find()
+        where = f"from {found}, for it has no checkpoint of its own yet"
+    else:
+        where = "from the start, for there is no checkpoint yet"
+    console.print(f"Continuing {shown} {where}", markup=False, highlight=False)
+    return replace(config, start=locked.start, threads=locked.threads), found
+
+
+def _is_same(config: RunConfig, folder: Path) -> bool:
+    try:
+        return not any(_differences(config, read_lock(folder)))
+    except UserError:  # damaged, or of words that are no longer there: not this one
+        return False
+
+
+def _differences(config: RunConfig, locked: RunConfig) -> Iterator[str]:
+    """Settings that change the network and are not the same, as a person would name them."""
+    here, there = dict(_leaves(config.relevant)), dict(_leaves(locked.relevant))
+    for key in sorted({*here, *there}):
+        mine, theirs = here.get(key, "absent"), there.get(key, "absent")
+        if mine != theirs:
+            yield f"{key} is {mine} here and {theirs} there"
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(tree, Mapping) and tree:
+        for key, value in tree.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, json.dumps(tree, default=str)
+
+
+def _write_yaml(path: Path, tree: Any) -> None:
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    runfolder.write_bytes(path, text.encode())
