@@ -20,6 +20,7 @@ from pruneflow.errors import ConfigError, Problem, RecipeError, did_you_mean
 from pruneflow.recipe import library
 from pruneflow.recipe.complaints import reported
 from pruneflow.recipe.compose import config_loader, from_config
+from pruneflow.recipe.schema import TOP_LEVEL
 from pruneflow.training.config import KEYS, RunConfig
 from pruneflow.user_code import import_modules
 
@@ -156,8 +157,10 @@ def _require_known(overrides: Sequence[str]) -> None:
     for override in overrides:
         key = re.split(r"[=.@/]", override, maxsplit=1)[0]
         if key and key[0] not in "+~" and key not in known:
-            raise ConfigError(f"command line ({override}): no key '{key}'."
-                              f"{did_you_mean(key, known, always=True)}")  # fmt: skip
+            mend = did_you_mean(key, known, always=True)
+            if key in TOP_LEVEL:
+                mend = f" It is the recipe's: write 'recipe.{override}'."
+            raise ConfigError(f"command line ({override}): no key '{key}'.{mend}")
 
 
 def _require_inside(overrides: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from pruneflow.errors import ConfigError, PruneFlowError, did_you_mean
 from pruneflow.recipe import schema
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.registry import Registry
+from pruneflow.training.numbers import check_numbers
 from pruneflow.training.starting_point import StartingPoint
 from pruneflow.training.trainer_settings import check_trainer
 from pruneflow.user_code import import_modules, import_named
@@ -62,6 +63,7 @@ class RunConfig:
         for key in values:
             if key not in KEYS:
                 raise ConfigError(f"conf: unknown key '{key}'.{did_you_mean(key, KEYS, True)}")
+        check_numbers(values)
         check_trainer(values["trainer"])
         return cls(values, recipe, home=home)
 
