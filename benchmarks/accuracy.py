@@ -1,7 +1,7 @@
 """Does a pruned network keep the accuracy of a dense one that was trained as long?
 
     python -m benchmarks.accuracy digits        five seeds of lenet_imp at 0.9, LeNet-300-100
-    python -m benchmarks.accuracy mnist         lenet_imp at 0.9 on MNIST, LeNet-5, in 15 epochs
+    python -m benchmarks.accuracy mnist         lenet_imp at 0.9 on MNIST, LeNet-5, in 8 epochs
 
 The dense control runs the same recipe without its pruning: as many epochs, the same learning
 rates. Nothing is chosen by test data. Results go to benchmarks/results/accuracy_NAME.json; runs
@@ -39,8 +39,8 @@ CASES = {
             "sparsity=0.9",
             "model=lenet5",
             "data=mnist",
-            "recipe.modifiers.prune.start=4ep",
-            "recipe.modifiers.prune.every=1ep",
+            "recipe.modifiers.prune.start=2ep",
+            "recipe.modifiers.prune.every=0.5ep",
             "data.batch_size=256",
         ],
         range(1),
