@@ -13,10 +13,9 @@ from torch.optim import Optimizer
 
 from pruneflow import lightning_trainer
 from pruneflow.engine import Engine
-from pruneflow.errors import PlanError, Problem, ResumeError
+from pruneflow.errors import ResumeError
 from pruneflow.modifiers.base import Event
-from pruneflow.pruning.scope import find_layers
-from pruneflow.recipe.compiler import compile_plan
+from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.compose import load_recipe
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.plan import Plan
@@ -98,11 +97,7 @@ class RecipeCallback(Callback):
         horizon = lightning_trainer.horizon(trainer, self.steps_per_epoch, self._max_epochs)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             horizon = Horizon(horizon.steps_per_epoch)  # as long as the recipe likes
-        try:
-            layers = find_layers(pl_module)
-        except ValueError as error:
-            raise PlanError(Problem("", str(error))) from None
-        self.plan = compile_plan(self.recipe, layers, horizon)
+        self.plan = compile_for(self.recipe, pl_module, horizon)
         if any(event.action == "rewind" for event in self.plan.events):
             lightning_trainer.refuse_early_stopping(trainer, self.recipe.name)
 

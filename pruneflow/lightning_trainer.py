@@ -28,21 +28,19 @@ def horizon(
     """
     trainer.fit_loop.setup_data()
     batches = trainer.num_training_batches
-    if steps_per_epoch is None:
-        if not math.isfinite(batches):
-            mend = "pass RecipeCallback(..., steps_per_epoch=N)"
-            raise PlanError(Problem("", f"the training loader has no length: {mend}"))
-        steps_per_epoch = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
-    elif math.isfinite(batches) and trainer.lightning_module.automatic_optimization:
+    if math.isfinite(batches):
         found = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
-        if found != steps_per_epoch and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            raise PlanError(
-                Problem(
-                    "",
-                    f"steps_per_epoch is {steps_per_epoch}, but the training loader makes {found} "
-                    "updates an epoch",
-                )
-            )
+    elif steps_per_epoch is None:
+        mend = "pass RecipeCallback(..., steps_per_epoch=N)"
+        raise PlanError(Problem("", f"the training loader has no length: {mend}"))
+    else:
+        found = steps_per_epoch
+    checked = trainer.lightning_module.automatic_optimization and not trainer.fast_dev_run  # type: ignore[attr-defined]
+    if steps_per_epoch is None:
+        steps_per_epoch = found
+    elif checked and found != steps_per_epoch:
+        text = f"steps_per_epoch is {steps_per_epoch}, but the training loader makes {found}"
+        raise PlanError(Problem("", f"{text} updates an epoch"))
     limits = []
     if trainer.max_steps != -1:
         limits.append(trainer.max_steps)

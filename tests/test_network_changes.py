@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from pruneflow.engine import Engine
-from pruneflow.errors import TrainingError
+from pruneflow.errors import PlanError, TrainingError
 from pruneflow.pruning.scope import Targets, find_layers
-from pruneflow.recipe.compiler import compile_plan
+from pruneflow.recipe.compiler import compile_for, compile_plan
 from pruneflow.recipe.schema import build
 from pruneflow.timeline import Horizon
 
@@ -68,6 +68,9 @@ def test_a_shared_tensor_answers_to_all_its_names() -> None:
 def test_a_lazy_layer_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"'0\.weight' has no shape yet"):
         find_layers(nn.Sequential(nn.LazyLinear(3)))
+    recipe = build({"length": "9st", "modifiers": {"p": {"type": "prune", "sparsity": 0.5}}})
+    with pytest.raises(PlanError, match=r"'0\.weight' has no shape yet"):
+        compile_for(recipe, nn.Sequential(nn.LazyLinear(3)), Horizon(3))
 
 
 def test_a_replaced_parameter_takes_over_its_mask() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from pruneflow.errors import PlanError, Problem
 from pruneflow.modifiers.base import (
@@ -15,11 +16,27 @@ from pruneflow.modifiers.base import (
     Site,
     TargetedModifier,
 )
-from pruneflow.pruning.scope import Layer
+from pruneflow.pruning.scope import Layer, find_layers
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.ledger import Ledger
 from pruneflow.recipe.plan import Plan, PlannedEvent
 from pruneflow.timeline import Horizon, Time
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def compile_for(recipe: Recipe, model: nn.Module, horizon: Horizon) -> Plan:
+    """``compile_plan`` for a module, whose layers it finds.
+
+    Raises:
+        PlanError: It does not fit, or a layer has no shape yet.
+    """
+    try:
+        layers = find_layers(model)
+    except ValueError as error:
+        raise PlanError(Problem("", str(error))) from None
+    return compile_plan(recipe, layers, horizon)
 
 
 def compile_plan(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> Plan:

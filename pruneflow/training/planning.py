@@ -10,8 +10,7 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 
 from pruneflow.errors import ConfigError, PlanError, Problem
-from pruneflow.pruning.scope import find_layers
-from pruneflow.recipe.compiler import compile_plan
+from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.plan import Plan
 from pruneflow.timeline import Horizon
@@ -90,7 +89,7 @@ def preview(config: RunConfig) -> Preview:
     batches = _batches(config, config.data())
     horizon = _horizon(config, max(1, math.ceil(batches / accumulate)))
     _refuse_endless(config.recipe, horizon)
-    plan = compile_plan(config.recipe, find_layers(model), horizon)
+    plan = compile_for(config.recipe, model, horizon)
     return Preview(plan, own_rates(model, plan.horizon, accumulate, batches))
 
 
