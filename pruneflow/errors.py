@@ -6,7 +6,9 @@ PruneFlowError
 │   │   └── PlanError       the recipe does not fit this network or this run's length
 │   ├── ConfigError         the command line or a file of conf/
 │   ├── DataError           data that is absent or damaged
-│   └── ResumeError         a run folder or checkpoint that cannot be continued
+│   ├── ResumeError         a run folder or checkpoint that cannot be continued
+│   ├── DeployError         a network that cannot be deployed as asked
+│   └── BundleError         a bundle that is damaged, or fits another network
 └── TrainingError           a law broke while training (exit code 1)
     ├── NonFiniteError      a weight became NaN or infinite
     └── FrozenMaskError     a frozen mask was about to change
@@ -67,6 +69,14 @@ class DataError(UserError):
 
 class ResumeError(UserError):
     """A run folder or checkpoint that cannot be continued exactly."""
+
+
+class DeployError(UserError):
+    """A network that cannot be deployed as it was asked."""
+
+
+class BundleError(UserError):
+    """A bundle that is damaged, unreadable, or made for another network."""
 
 
 class TrainingError(PruneFlowError):
