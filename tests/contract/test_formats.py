@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruneflow.deploy.damage import Damage
+from pruneflow.deploy.bundles.damage import Damage
+from pruneflow.deploy.bundles.packing import pack, size, smallest, unpack
+from pruneflow.deploy.bundles.values import CODECS
 from pruneflow.deploy.formats import FORMATS
 from pruneflow.deploy.formats.base import Option
-from pruneflow.deploy.packing import pack, size, smallest, unpack
-from pruneflow.deploy.values import CODECS
 from pruneflow.errors import DeployError
 from tests.deploy.formats.drawing import bits, masks, product, pruned, shapes
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from pruneflow.deploy.graph import INPUT, Graph, Node
-from pruneflow.deploy.ops import OPS, Shape, Value
+from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
+from pruneflow.deploy.graphs.ops import OPS, Shape, Value
 
 # -- drawn ---------------------------------------------------------------------------------
 

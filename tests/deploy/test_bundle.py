@@ -14,10 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pruneflow.deploy import bundle
+from pruneflow.deploy.bundles import bundle
+from pruneflow.deploy.bundles.packing import Packed, pack, unpack
+from pruneflow.deploy.bundles.values import CODECS
 from pruneflow.deploy.formats import FORMATS
-from pruneflow.deploy.packing import Packed, pack, unpack
-from pruneflow.deploy.values import CODECS
 from pruneflow.errors import BundleError, DeployError
 from tests.deploy.formats import making, reference
 from tests.deploy.formats.drawing import bits, pruned

@@ -11,9 +11,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from pruneflow.deploy import bundle
-from pruneflow.deploy.container import sign
-from pruneflow.deploy.packing import pack
+from pruneflow.deploy.bundles import bundle
+from pruneflow.deploy.bundles.container import sign
+from pruneflow.deploy.bundles.packing import pack
 from pruneflow.errors import BundleError
 from tests.deploy.formats import making, reference
 from tests.deploy.formats.drawing import bits

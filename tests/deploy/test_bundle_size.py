@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pruneflow.deploy import bundle
-from pruneflow.deploy.entropy import bound_bits
-from pruneflow.deploy.packing import Packed, pack, smallest
-from pruneflow.deploy.values import CODECS
+from pruneflow.deploy.bundles import bundle
+from pruneflow.deploy.bundles.entropy import bound_bits
+from pruneflow.deploy.bundles.packing import Packed, pack, smallest
+from pruneflow.deploy.bundles.values import CODECS
 
 LENET_300_100 = {"fc1": (300, 784), "fc2": (100, 300), "output": (10, 100)}
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from pruneflow.deploy.executor import GraphModule
-from pruneflow.deploy.graph import INPUT, Graph, Node
+from pruneflow.deploy.graphs.executor import GraphModule
+from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
 from pruneflow.errors import BundleError, DeployError
 from tests.deploy.networks import Network, networks
 

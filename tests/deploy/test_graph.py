@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pruneflow.deploy.executor import GraphModule
-from pruneflow.deploy.graph import INPUT, Graph, Node
-from pruneflow.deploy.ops import OPS
+from pruneflow.deploy.graphs.executor import GraphModule
+from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
+from pruneflow.deploy.graphs.ops import OPS
 from pruneflow.errors import BundleError
 from tests.deploy.networks import Network, networks
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from pruneflow.deploy.executor import GraphModule
-from pruneflow.deploy.graph import INPUT, Graph, Node
-from pruneflow.deploy.onnx_model import WRITERS, build
-from pruneflow.deploy.ops import OPS, Value
-from pruneflow.deploy.trace import trace
+from pruneflow.deploy.graphs.executor import GraphModule
+from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
+from pruneflow.deploy.graphs.onnx_model import WRITERS, build
+from pruneflow.deploy.graphs.ops import OPS, Value
+from pruneflow.deploy.tracing.trace import trace
 from pruneflow.errors import BundleError, DeployError
 from tests.deploy.networks import Network, networks, prune_, small_resnet
 

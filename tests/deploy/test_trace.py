@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 from torch.utils.data import DataLoader, TensorDataset
 
-from pruneflow.deploy.calls import UnsupportedGraphError
-from pruneflow.deploy.executor import GraphModule
-from pruneflow.deploy.graph import Graph
-from pruneflow.deploy.trace import Traced, trace
+from pruneflow.deploy.graphs.executor import GraphModule
+from pruneflow.deploy.graphs.graph import Graph
+from pruneflow.deploy.tracing.calls import UnsupportedGraphError
+from pruneflow.deploy.tracing.trace import Traced, trace
 from pruneflow.errors import DeployError
 from pruneflow.zoo.models import LeNet5, LeNet300100
 from tests.deploy.networks import KNOWN, Network, networks, prune_, randomize_norms_

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pruneflow.deploy.damage import Damage, expect, quoted
+from pruneflow.deploy.bundles.damage import Damage, expect, quoted
 from pruneflow.registry import Registry
 
 Shape = tuple[int, ...]

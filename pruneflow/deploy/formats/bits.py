@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pruneflow.deploy.damage import expect
+from pruneflow.deploy.bundles.damage import expect
 from pruneflow.deploy.formats.base import Integers
 
 Bits = npt.NDArray[np.uint8]

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from pruneflow.deploy.damage import Damage, expect, quoted
+from pruneflow.deploy.bundles.damage import Damage, expect, quoted
 from pruneflow.deploy.formats.base import (
     Format,
     Index,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pruneflow.deploy.damage import expect
+from pruneflow.deploy.bundles.damage import expect
 from pruneflow.deploy.formats import bits
 from pruneflow.deploy.formats.base import (
     Format,

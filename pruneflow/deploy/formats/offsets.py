@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pruneflow.deploy.damage import expect
+from pruneflow.deploy.bundles.damage import expect
 from pruneflow.deploy.formats.base import Integers
 
 

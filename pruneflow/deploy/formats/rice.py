@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from pruneflow.deploy.damage import expect
+from pruneflow.deploy.bundles.damage import expect
 from pruneflow.deploy.formats import bits
 from pruneflow.deploy.formats.base import (
     Format,

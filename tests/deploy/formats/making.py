@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from pruneflow.deploy.bundles.packing import Packed, pack
+from pruneflow.deploy.bundles.values import CODECS
 from pruneflow.deploy.formats import FORMATS
 from pruneflow.deploy.formats.bsr import Bsr
-from pruneflow.deploy.packing import Packed, pack
-from pruneflow.deploy.values import CODECS
 
 GRAPH = {
     "input": [1, 2.5, None, True],

@@ -12,12 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruneflow.deploy.damage import Damage
+from pruneflow.deploy.bundles.damage import Damage
+from pruneflow.deploy.bundles.packing import pack, unpack
 from pruneflow.deploy.formats import FORMATS
 from pruneflow.deploy.formats.base import Option
 from pruneflow.deploy.formats.bsr import Bsr
 from pruneflow.deploy.formats.nm import NM
-from pruneflow.deploy.packing import pack, unpack
 from pruneflow.errors import DeployError
 from tests.deploy.formats.drawing import bits, pruned
 
@@ -202,7 +202,7 @@ class Half(Format):
 '''
 PROGRAM = """
 import torch
-from pruneflow.deploy.packing import pack, unpack
+from pruneflow.deploy.bundles.packing import pack, unpack
 packed = pack("fc", torch.tensor([1.0, 2.0, 0.0, 0.0]), None, "half", "fp32")
 print(packed.entry.format, unpack(packed).tolist())
 """

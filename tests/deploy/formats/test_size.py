@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruneflow.deploy.entropy import bound_bits
+from pruneflow.deploy.bundles.entropy import bound_bits
+from pruneflow.deploy.bundles.packing import size, smallest
 from pruneflow.deploy.formats import FORMATS
-from pruneflow.deploy.packing import size, smallest
 
 FILLING = 14
 """Bits at the ends of Rice's two streams that mean nothing, at most."""

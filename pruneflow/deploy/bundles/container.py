@@ -15,9 +15,9 @@ from collections.abc import Mapping
 
 import torch
 
-from pruneflow.deploy.damage import Damage, expect, quoted, within
-from pruneflow.deploy.shapes import parse_shape
-from pruneflow.deploy.strict_json import Json, JsonObject, dumps, loads
+from pruneflow.deploy.bundles.damage import Damage, expect, quoted, within
+from pruneflow.deploy.bundles.shapes import parse_shape
+from pruneflow.deploy.bundles.strict_json import Json, JsonObject, dumps, loads
 
 DTYPES = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "U16": torch.uint16,

@@ -11,12 +11,12 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind, TensorArgument
 
-from pruneflow.deploy.aten import BATCH_NORM, RULES
-from pruneflow.deploy.calls import Call, RefusedCallError, Step, UnsupportedGraphError
-from pruneflow.deploy.exporting import export
-from pruneflow.deploy.folding import Norm, fold
-from pruneflow.deploy.graph import INPUT, Graph, Node
-from pruneflow.deploy.naming import first_names_of, fresh, module_path, node_name
+from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
+from pruneflow.deploy.tracing.aten import BATCH_NORM, RULES
+from pruneflow.deploy.tracing.calls import Call, RefusedCallError, Step, UnsupportedGraphError
+from pruneflow.deploy.tracing.exporting import export
+from pruneflow.deploy.tracing.folding import Norm, fold
+from pruneflow.deploy.tracing.naming import first_names_of, fresh, module_path, node_name
 from pruneflow.errors import BundleError
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import torch
 
-from pruneflow.deploy import container
-from pruneflow.deploy.damage import Damage, expect, quoted, within
-from pruneflow.deploy.descriptor import Descriptor, Plain, is_name
+from pruneflow.deploy.bundles import container
+from pruneflow.deploy.bundles.damage import Damage, expect, quoted, within
+from pruneflow.deploy.bundles.descriptor import Descriptor, Plain, is_name
+from pruneflow.deploy.bundles.packing import Entry, Packed, unpack
+from pruneflow.deploy.bundles.shapes import is_sane, volume
+from pruneflow.deploy.bundles.strict_json import JsonObject
+from pruneflow.deploy.bundles.values import CODECS
 from pruneflow.deploy.formats import FORMATS
-from pruneflow.deploy.packing import Entry, Packed, unpack
-from pruneflow.deploy.shapes import is_sane, volume
-from pruneflow.deploy.strict_json import JsonObject
-from pruneflow.deploy.values import CODECS
 from pruneflow.errors import BundleError, DeployError
 from pruneflow.runfolder import shown, write_bytes
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pruneflow.deploy.calls import UnsupportedGraphError
-from pruneflow.deploy.graph import Node
-from pruneflow.deploy.naming import fresh
+from pruneflow.deploy.graphs.graph import Node
+from pruneflow.deploy.tracing.calls import UnsupportedGraphError
+from pruneflow.deploy.tracing.naming import fresh
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.nn.parameter import is_lazy
 
-from pruneflow.deploy.calls import UnsupportedGraphError
+from pruneflow.deploy.tracing.calls import UnsupportedGraphError
 from pruneflow.errors import DeployError
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-from pruneflow.deploy.damage import Damage, expect, quoted, within
-from pruneflow.deploy.ops import OPS, Shape, Value
+from pruneflow.deploy.bundles.damage import Damage, expect, quoted, within
+from pruneflow.deploy.graphs.ops import OPS, Shape, Value
 from pruneflow.errors import did_you_mean
 
 INPUT = "input"

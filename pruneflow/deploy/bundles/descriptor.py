@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pruneflow.deploy.container import DTYPES, METADATA
-from pruneflow.deploy.damage import Damage, expect, quoted, within
+from pruneflow.deploy.bundles.container import DTYPES, METADATA
+from pruneflow.deploy.bundles.damage import Damage, expect, quoted, within
+from pruneflow.deploy.bundles.packing import Entry
+from pruneflow.deploy.bundles.shapes import parse_shape
+from pruneflow.deploy.bundles.strict_json import Json, JsonObject, dumps, loads
+from pruneflow.deploy.bundles.values import CODECS
 from pruneflow.deploy.formats import FORMATS
 from pruneflow.deploy.formats.base import Option, Shape
-from pruneflow.deploy.packing import Entry
-from pruneflow.deploy.shapes import parse_shape
-from pruneflow.deploy.strict_json import Json, JsonObject, dumps, loads
-from pruneflow.deploy.values import CODECS
 from pruneflow.errors import BundleError, did_you_mean
 
 VERSION = 1

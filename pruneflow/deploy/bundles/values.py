@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import torch
 
-from pruneflow.deploy.damage import expect
+from pruneflow.deploy.bundles.damage import expect
 from pruneflow.deploy.formats.base import Parts
 from pruneflow.errors import DeployError
 from pruneflow.registry import Registry

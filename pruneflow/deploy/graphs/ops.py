@@ -15,7 +15,7 @@ from typing import cast
 import torch
 from torch.nn import functional as F
 
-from pruneflow.deploy.damage import Damage
+from pruneflow.deploy.bundles.damage import Damage
 
 Shape = tuple[int, ...]
 Value = int | float | bool | list[int]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import prod
 
-from pruneflow.deploy.damage import Damage, expect
+from pruneflow.deploy.bundles.damage import Damage, expect
+from pruneflow.deploy.bundles.strict_json import Json
 from pruneflow.deploy.formats.base import Shape
-from pruneflow.deploy.strict_json import Json
 
 MOST_WEIGHTS = 2**31 - 1
 """Of one tensor, a dimension of 0 counted as 1: positions fit into 32 bits everywhere."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pruneflow.deploy.damage import expect
+from pruneflow.deploy.bundles.damage import expect
+from pruneflow.deploy.bundles.values import CODECS, SCALE, VALUES
 from pruneflow.deploy.formats import FORMATS, Format
 from pruneflow.deploy.formats.base import Options, Shape, sides
-from pruneflow.deploy.values import CODECS, SCALE, VALUES
 from pruneflow.errors import DeployError
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from pruneflow.deploy.graph import INPUT, Graph, Node
-from pruneflow.deploy.ops import OPS
+from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
+from pruneflow.deploy.graphs.ops import OPS
 from pruneflow.errors import DeployError
 
 

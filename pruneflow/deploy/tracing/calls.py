@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pruneflow.deploy.ops import Value
+from pruneflow.deploy.graphs.ops import Value
 from pruneflow.errors import DeployError
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from pruneflow.deploy.graph import INPUT, Graph, Node
-from pruneflow.deploy.ops import Shape
+from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
+from pruneflow.deploy.graphs.ops import Shape
 from pruneflow.errors import DeployError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from pruneflow.deploy.calls import Call, RefusedCallError, Step
-from pruneflow.deploy.ops import Value
+from pruneflow.deploy.graphs.ops import Value
+from pruneflow.deploy.tracing.calls import Call, RefusedCallError, Step
 
 BATCH_NORM = "batch_norm"
 """A step that is no operation of a graph: it has to be folded."""

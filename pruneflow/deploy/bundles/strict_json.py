@@ -6,7 +6,7 @@ import json
 from math import isfinite
 from typing import NoReturn
 
-from pruneflow.deploy.damage import Damage, quoted
+from pruneflow.deploy.bundles.damage import Damage, quoted
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 JsonObject = dict[str, Json]

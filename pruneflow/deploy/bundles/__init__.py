@@ -1,0 +1,1 @@
+"""One file that holds a pruned network, and may come from a stranger."""
