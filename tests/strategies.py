@@ -178,3 +178,14 @@ def _rates() -> st.SearchStrategy[dict[str, Any]]:
 def modifier_trees() -> st.SearchStrategy[dict[str, Any]]:
     """A modifier as YAML gives it: correct by itself, whatever network and run it meets."""
     return _prunes() | _multistep_prunes() | _iterative_prunes() | _freezes() | _rates()
+
+
+# -- JSON of strangers ---------------------------------------------------------------------
+
+
+def json_values() -> st.SearchStrategy[Any]:
+    """Anything that JSON can say."""
+    leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
+    )

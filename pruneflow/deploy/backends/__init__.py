@@ -1,0 +1,7 @@
+"""Ways to run a network; each registers a name."""
+
+from pruneflow.deploy.backends import torch_dense  # isort: skip - the baseline comes first
+from pruneflow.deploy.backends import c, onnx, torch_csr
+from pruneflow.deploy.backends.base import BACKENDS, Backend, Run
+
+__all__ = ["BACKENDS", "Backend", "Run", "c", "onnx", "torch_csr", "torch_dense"]

@@ -1,0 +1,94 @@
+"""Dense torch: eager, and compiled by Inductor."""
+
+from __future__ import annotations
+
+import warnings
+from types import FunctionType
+from typing import ClassVar, Literal
+
+import torch
+from torch import nn
+
+from pruneflow.deploy.backends.base import BACKENDS, Backend, Run, Tensors
+from pruneflow.deploy.graphs.executor import GraphModule
+from pruneflow.deploy.graphs.graph import Graph
+
+
+class Eager(Backend):
+    """Torch's own kernels, one after the other."""
+
+    kind: ClassVar[Literal["dense", "sparse"]] = "dense"
+
+    def version(self) -> str:
+        """See base class."""
+        return torch.__version__
+
+    def build(self, graph: Graph, tensors: Tensors, threads: int) -> Run:
+        """See base class."""
+        return GraphModule(graph, tensors).eval()
+
+    def build_module(self, module: nn.Module, threads: int) -> Run | None:
+        """See base class."""
+        return module
+
+
+class Compiled(Eager):
+    """``torch.compile``, once for each shape of inputs; it takes seconds."""
+
+    takes_layers = False
+
+    def missing(self) -> str | None:
+        """See base class."""
+        from torch._inductor import cpp_builder, exc
+
+        try:
+            cpp_builder.get_cpp_compiler()
+        except exc.InvalidCxxCompiler:
+            return "torch.compile needs a C++ compiler: install g++"
+        return None
+
+    def build(self, graph: Graph, tensors: Tensors, threads: int) -> Run:
+        """See base class."""
+        return _Compiled(GraphModule(graph, tensors).eval())
+
+    def build_module(self, module: nn.Module, threads: int) -> Run | None:
+        """See base class."""
+        return _Compiled(module)
+
+
+class _Compiled:
+    """A module compiled for each size of batch by itself.
+
+    ``torch.compile`` counts the compilations of a function, whatever it was called with and by
+    whom, and after eight of them runs it eagerly from then on.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._runs: dict[int, Run] = {}
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        run = self._runs.get(x.shape[0])
+        return self._first_call(x) if run is None else run(x)
+
+    def _first_call(self, x: torch.Tensor) -> torch.Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of torch
+            run = torch.compile(_function(self._module), dynamic=False)
+            y = run(x)
+        self._runs[x.shape[0]] = run
+        return y
+
+
+def _function(module: nn.Module) -> Run:
+    """A function of its own that calls a module."""
+
+    def call(x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = module(x)
+        return y
+
+    return FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)
+
+
+BACKENDS.register("torch")(Eager())
+BACKENDS.register("torch_compile")(Compiled())

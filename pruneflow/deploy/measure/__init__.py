@@ -1,0 +1,1 @@
+"""What is found out on the machine at hand: correctness, then time."""

@@ -1,0 +1,63 @@
+"""From which sparsity on a network would be faster than dense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from pruneflow.deploy import engines
+from pruneflow.deploy.backends.base import Run
+from pruneflow.deploy.measure.grid import MARGIN
+from pruneflow.deploy.measure.timing import interleaved, speedup
+from pruneflow.deploy.measure.timing import threads as using_threads
+from pruneflow.deploy.network import Network
+
+PROBES = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+SECONDS = 0.2
+
+
+def wins_from(
+    network: Network, backend: str, dense: Run, x: torch.Tensor, threads: int
+) -> float | None:
+    """The least sparsity, of those tried, at which a sparse backend beats dense by the margin.
+
+    Every layer's smallest weights are pruned further, to the same sparsity in each.
+
+    Args:
+        network: As it is.
+        backend: The sparse backend.
+        dense: The best dense engine; its time does not depend on zeros.
+        x: A batch of inputs.
+        threads: How many threads may be used.
+    """
+    with using_threads(threads):
+        for sparsity, sparser in _sparser(network):
+            runs = {"sparse": engines.build(sparser, backend, threads), "dense": dense}
+            times = interleaved(runs, x, SECONDS)
+            if speedup(times["sparse"], times["dense"]) >= MARGIN:
+                return sparsity
+    return None
+
+
+def _sparser(network: Network) -> Iterator[tuple[float, Network]]:
+    for sparsity in PROBES:
+        if sparsity > _sparsity(network):
+            pruned = {
+                name: _pruned(tensor, sparsity) if name in network.weights else tensor
+                for name, tensor in network.tensors.items()
+            }
+            yield sparsity, network.with_tensors(pruned)
+
+
+def _sparsity(network: Network) -> float:
+    weights = [network.tensors[name] for name in network.weights]
+    total = sum(weight.numel() for weight in weights)
+    return 1 - sum(int(weight.count_nonzero()) for weight in weights) / max(total, 1)
+
+
+def _pruned(weight: torch.Tensor, sparsity: float) -> torch.Tensor:
+    order = weight.abs().reshape(-1).argsort()
+    pruned = weight.clone()
+    pruned.view(-1)[order[: round(sparsity * weight.numel())]] = 0
+    return pruned
