@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pruneflow.callback import RecipeCallback
     from pruneflow.checkpoint import ExactCheckpoint
+    from pruneflow.deploy.api import deploy_model
+    from pruneflow.deploy.deployed import load
     from pruneflow.engine import Engine
     from pruneflow.errors import PruneFlowError
     from pruneflow.pruning.scope import find_layers
@@ -27,7 +29,9 @@ _HOMES = {
     "PruneFlowError": "pruneflow.errors",
     "RecipeCallback": "pruneflow.callback",
     "compile_plan": "pruneflow.recipe.compiler",
+    "deploy_model": "pruneflow.deploy.api",
     "find_layers": "pruneflow.pruning.scope",
+    "load": "pruneflow.deploy.deployed",
     "load_recipe": "pruneflow.recipe.compose",
 }
 
@@ -38,7 +42,9 @@ __all__ = [
     "PruneFlowError",
     "RecipeCallback",
     "compile_plan",
+    "deploy_model",
     "find_layers",
+    "load",
     "load_recipe",
 ]
 

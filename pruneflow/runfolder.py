@@ -28,6 +28,7 @@ MASKS = "masks.safetensors"
 JOURNAL = "journal.jsonl"
 HISTORY = "history.jsonl"
 RESULT = "result.json"
+DEPLOYED = "deploy"
 
 _CLAIM = ".claimed"
 _JOB = ".job"

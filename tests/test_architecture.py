@@ -165,7 +165,9 @@ def test_exported_names_are_pinned_and_there() -> None:
         "PruneFlowError",
         "RecipeCallback",
         "compile_plan",
+        "deploy_model",
         "find_layers",
+        "load",
         "load_recipe",
     ]
     assert all(getattr(pruneflow, name).__name__ == name for name in pruneflow.__all__)

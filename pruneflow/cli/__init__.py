@@ -27,12 +27,16 @@ class Command:
 COMMANDS = {
     "train": Command("pruneflow.cli.train", "train and prune a network by a recipe"),
     "plan": Command("pruneflow.cli.plan", "show what a recipe will do, step by step"),
+    "deploy": Command("pruneflow.cli.deploy", "pack, check and measure a finished run's network"),
+    "report": Command("pruneflow.cli.report", "gather runs and sweeps into one page"),
     "recipes": Command("pruneflow.cli.recipes", "list, show and check recipes"),
 }
 
 EXAMPLES = """examples:
   pruneflow train recipe=lenet_imp sparsity=0.5,0.9 -m
   pruneflow plan recipe=gradual model=lenet5 data=mnist
+  pruneflow deploy run=outputs/lenet_imp/...
+  pruneflow report outputs
   pruneflow recipes show prune"""
 
 

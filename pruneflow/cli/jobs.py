@@ -75,7 +75,7 @@ class Composer:
             UserError: It cannot be run as it stands.
         """
         _require_inside(overrides)
-        _require_known(overrides)
+        require_known(overrides, (*KEYS, "recipe", "sparsity"))
         config = self.compose(overrides)
         if OmegaConf.select(config, "recipe") is None:
             names = ", ".join(library.names())
@@ -86,6 +86,15 @@ class Composer:
         import_modules(tree.get("imports"))
         recipe = from_config(config, self.loader, self.command, overrides)
         return Job(RunConfig.from_tree(tree, recipe), tuple(overrides), folder)
+
+    def tree(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """The configuration of a command without a recipe, as plain data.
+
+        Raises:
+            ConfigError: It does not compose.
+        """
+        with reported():
+            return plain(self.compose(overrides))
 
     def run_folder(self, overrides: Sequence[str]) -> str:
         """Where a single run goes, whatever it runs."""
@@ -151,9 +160,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return dict(tree)
 
 
-def _require_known(overrides: Sequence[str]) -> None:
-    """Refuse mistyped keys with a suggestion, which Hydra does not make."""
-    known = (*KEYS, "recipe", "hydra", "sparsity")
+def require_known(overrides: Sequence[str], keys: Sequence[str]) -> None:
+    """Refuse mistyped keys with a suggestion, which Hydra does not make.
+
+    Raises:
+        ConfigError: An override is of no key of the command's, and not of Hydra's.
+    """
+    known = (*keys, "hydra")
     for override in overrides:
         key = re.split(r"[=.@/]", override, maxsplit=1)[0]
         if key and key[0] not in "+~" and key not in known:

@@ -6,7 +6,7 @@ from pruneflow.recipe import library
 
 RECIPE = "recipe"
 PATHS = (
-    "hydra.run.dir", "hydra.sweep.dir", "ckpt_path", "model.weights", "data.root",
+    "hydra.run.dir", "hydra.sweep.dir", "ckpt_path", "model.weights", "data.root", "run", "out",
 )  # fmt: skip
 _REFUSED = object()
 

@@ -43,11 +43,13 @@ class Choice:
         cells: The winners; none where nothing was measured.
         device: The processor it was measured on.
         input_shape: Of one sample, where the bundle holds no graph that says it.
+        asked: The backend that a person asked for, whatever was measured.
     """
 
     cells: tuple[Cell, ...] = ()
     device: str = ""
     input_shape: Shape = ()
+    asked: str | None = None
 
     def best(self, threads: int, batch: int) -> Cell:
         """The winner at the measured place that is nearest, first by threads, then by batch."""
@@ -64,8 +66,9 @@ class Choice:
             | ({"layers": dict(cell.layers)} if cell.layers else {})
             for cell in self.cells
         ]
-        tree = {"device": self.device, "cells": cells}
-        return tree | ({"input_shape": list(self.input_shape)} if self.input_shape else {})
+        tree: dict[str, Any] = {"device": self.device, "cells": cells}
+        tree |= {"input_shape": list(self.input_shape)} if self.input_shape else {}
+        return tree | ({} if self.asked is None else {"asked": self.asked})
 
     @classmethod
     def from_json(cls, tree: Any) -> Choice:
@@ -77,7 +80,7 @@ class Choice:
         expect(isinstance(tree, dict), "choice: it is no object")
         if not tree:
             return cls()
-        keys = tree.keys() - {"input_shape"}
+        keys = tree.keys() - {"input_shape", "asked"}
         expect(keys == {"device", "cells"}, "choice: its keys are not device and cells")
         expect(isinstance(tree["device"], str), "choice.device: it is no text")
         expect(isinstance(tree["cells"], list), "choice.cells: it is no list")
@@ -85,7 +88,10 @@ class Choice:
         is_short = isinstance(shape, list) and len(shape) <= _MOST_DIMENSIONS
         whole = is_short and all(type(n) is int and 0 < n <= MOST for n in shape)
         expect(whole and prod(shape) <= MOST, "choice.input_shape: it is no shape")
-        return cls(tuple(_cell(cell) for cell in tree["cells"]), tree["device"], tuple(shape))
+        asked = tree.get("asked")
+        expect(asked is None or _is_name(asked), "choice.asked: it names no backend")
+        cells = tuple(_cell(cell) for cell in tree["cells"])
+        return cls(cells, tree["device"], tuple(shape), asked)
 
 
 def _cell(tree: Any) -> Cell:
@@ -99,6 +105,9 @@ def _cell(tree: Any) -> Cell:
     layers = tree.get("layers", {})
     expect(isinstance(layers, dict), "choice.cells: layers is no object")
     for name in (tree["backend"], *layers.values()):
-        fits = isinstance(name, str) and 0 < len(name) <= _LONGEST
-        expect(fits, f"choice.cells: {quoted(name)} names no backend")
+        expect(_is_name(name), f"choice.cells: {quoted(name)} names no backend")
     return Cell(tree["threads"], tree["batch"], tree["backend"], layers)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST

@@ -7,6 +7,7 @@ then a plan is compiled without reading any data.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from pruneflow.zoo.loader import EpochLoader
 
 DATA: Registry[type[ImageData]] = Registry("data set", "pruneflow.data")
 
+MEAN, DEVIATION = 0.1307, 0.3081
+"""Of all pixels of MNIST's training images, between 0 and 1."""
+
 Arrays = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -30,11 +34,16 @@ class ImageData(LightningDataModule):
         seed: Seeds the order of training images, and nothing else.
         root: Where files are, for data that comes in files.
 
+    Attributes:
+        sizes: Images of every split.
+        preprocessing: What makes an input of an image, for whoever deploys the network.
+
     Raises:
         ValueError: ``batch_size`` is no number of images.
     """
 
     sizes: dict[str, int]
+    preprocessing: dict[str, Any]
 
     def __init__(self, batch_size: int = 64, seed: int = 0, root: str | None = None) -> None:
         super().__init__()
@@ -76,6 +85,7 @@ class Digits(ImageData):
     """The 1,797 digits of 8 x 8 pixels that scikit-learn ships, enlarged to 28 x 28."""
 
     sizes = {"train": 1257, "val": 180, "test": 360}  # noqa: RUF012
+    preprocessing = {"divide_by": 16, "resize": [28, 28], "interpolation": "bilinear"}  # noqa: RUF012
 
     def load(self) -> dict[str, Arrays]:
         """See base class."""
@@ -92,6 +102,7 @@ class MNIST(ImageData):
     """70,000 handwritten digits of 28 x 28 pixels (LeCun et al. 1998)."""
 
     sizes = {"train": 55_000, "val": 5_000, "test": 10_000}  # noqa: RUF012
+    preprocessing = {"divide_by": 255, "subtract": MEAN, "then_divide_by": DEVIATION}  # noqa: RUF012
 
     def load(self) -> dict[str, Arrays]:
         """See base class."""
@@ -101,7 +112,7 @@ class MNIST(ImageData):
 
 def _tensors(images: np.ndarray, labels: np.ndarray) -> Arrays:
     pixels = torch.from_numpy(images.copy()).float().unsqueeze(1) / 255
-    return (pixels - 0.1307) / 0.3081, torch.from_numpy(labels.astype(np.int64))
+    return (pixels - MEAN) / DEVIATION, torch.from_numpy(labels.astype(np.int64))
 
 
 def _split(images: torch.Tensor, labels: torch.Tensor, sizes: dict[str, int]) -> dict[str, Arrays]:

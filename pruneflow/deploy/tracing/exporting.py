@@ -72,15 +72,16 @@ def _kept(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what torch.export says beside its errors, which no person can do anything about."""
-    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+    names = ("torch.fx.experimental.symbolic_shapes", "torch._subclasses.fake_tensor")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), redirect_stderr(StringIO()):
             warnings.filterwarnings("ignore", r".*treespec, LeafSpec", FutureWarning)
             warnings.filterwarnings("ignore", "The tensor attributes? .* assigned during export")
             warnings.filterwarnings("ignore", "Using padding='same' with even kernel", UserWarning)
-            warnings.filterwarnings("ignore", "Unable to find the path of the module", UserWarning)
             yield
     finally:
-        log.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,187 @@
+"""Deploy a network: pack it, check it, measure it, and let the fastest run it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pruneflow import runfolder
+from pruneflow.deploy import asked, engines, findings, writing
+from pruneflow.deploy.accuracy import Classification
+from pruneflow.deploy.bundles import bundle as bundles
+from pruneflow.deploy.bundles.strict_json import JsonObject
+from pruneflow.deploy.choice import Choice
+from pruneflow.deploy.deployed import Deployed
+from pruneflow.deploy.measure import candidates as gathering
+from pruneflow.deploy.measure import machine
+from pruneflow.deploy.measure.candidates import Candidates, Tell
+from pruneflow.deploy.measure.crossover import wins_from
+from pruneflow.deploy.measure.faithful import evaluating, faithful
+from pruneflow.deploy.measure.gate import Reference, reference
+from pruneflow.deploy.measure.grid import Outcome, measure
+from pruneflow.deploy.network import Network, of_module
+from pruneflow.deploy.settings import AUTO, Settings
+from pruneflow.deploy.writing import Written
+from pruneflow.errors import ConfigError, DeployError
+
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What came of deploying a network.
+
+    Attributes:
+        bundle: The file to ship.
+        report: Everything that was found out, as in ``report.json``.
+        module: The network as it runs now.
+    """
+
+    bundle: Path
+    report: dict[str, Any]
+    module: Deployed
+
+
+def deploy_model(
+    module: nn.Module,
+    example: torch.Tensor,
+    folder: str | os.PathLike[str],
+    *,
+    validation: Iterable[tuple[torch.Tensor, torch.Tensor]] | None = None,
+    preprocessing: JsonObject | None = None,
+    name: str | None = None,
+    source: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+    settings: Settings | None = None,
+    **options: Any,
+) -> Deployment:
+    """Make a bundle of a pruned network, and find out what runs it fastest on this machine.
+
+    Args:
+        module: The network, its zeros in place; it is left as it was.
+        example: A batch of float32 inputs (n, ...).
+        folder: Where ``bundle.safetensors`` and ``report.json`` go.
+        validation: Batches of inputs (n, ...) and class labels (n,) to check the accuracy on;
+            values narrower than fp32 need them.
+        preprocessing: What has to be done to an input first; kept in the bundle.
+        name: What to call the network.
+        source: Where it comes from, for the report.
+        tell: Is told what goes on.
+        settings: How to deploy, or else:
+        **options: The fields of ``Settings``.
+
+    Raises:
+        ConfigError: An option cannot be.
+        DeployError: The network cannot be deployed as asked; nothing is written then.
+    """
+    if settings is not None and options:
+        raise ConfigError(f"give settings or {', '.join(options)}, not both")
+    settings = settings or Settings.from_tree(options)
+    path = Path(folder) / bundles.FILE
+    module = asked.network(module, example)
+    name = name or type(module).__name__
+    source = asked.plain(source or {"model": name})
+    data = None if validation is None else Classification(validation, "val", example)
+    with torch.inference_mode(False):
+        inputs, distinct = asked.inputs(example, data, settings.batches)
+        with evaluating(module) as original:
+            network = faithful(of_module(module, example), original, inputs)
+            original = network.module or original
+            written = writing.encode(network, original, settings, data, preprocessing)
+        shape = () if network.graph else network.input_shape
+        choice = Choice((), machine.cpu(), shape, _fixed(settings))
+        with writing.beside(path) as part:
+            written = written.save(part, choice)
+            right = reference(written.network, inputs)
+            found = _gather(written.network, settings, right, tell)
+            outcomes = _measure(written.network, found, settings, right, tell)
+            least = _wins_from(written.network, found, outcomes, settings, right)
+        choice = replace(choice, cells=tuple(outcome.cell for outcome in outcomes))
+        written = written.save(path, choice)
+        report = {
+            **findings.frame(name, source, settings.goal, written.values),
+            **_report(written, found, outcomes, _fixed(settings), least, distinct),
+            "accuracy": _accuracy(written, data),
+        }
+        runfolder.write_json(path.with_name(REPORT), report)
+        deployed = Deployed(written.network, choice)
+    deployed.preprocessing = preprocessing
+    return Deployment(path, report, deployed)
+
+
+def _fixed(settings: Settings) -> str | None:
+    return None if settings.backend == AUTO else settings.backend
+
+
+def _gather(network: Network, settings: Settings, right: Reference, tell: Tell) -> list[Candidates]:
+    names = tuple(engines.candidates(settings.candidates))
+    fixed = _fixed(settings)
+    if fixed is not None and fixed not in names:
+        names = (*names, fixed)
+    counts = settings.threads or tuple(sorted({1, torch.get_num_threads()}))
+    found = [
+        gathering.gather(network, names, right, settings.batches, count, tell) for count in counts
+    ]
+    gathering.exclude_failed(found)
+    for candidates in found:
+        if fixed is not None and fixed in candidates.absent:
+            raise DeployError(f"deploy.backend={fixed}: {candidates.absent[fixed]}")
+        if not engines.of_kind(candidates.runs, "dense"):
+            reasons = "; ".join(f"'{name}': {why}" for name, why in candidates.absent.items())
+            raise DeployError(f"no dense engine computes this network: {reasons}")
+    return found
+
+
+def _measure(
+    network: Network, found: list[Candidates], settings: Settings, right: Reference, tell: Tell
+) -> list[Outcome]:
+    return [
+        measure(network, candidates, right, batch, settings.seconds, _fixed(settings), tell)
+        for candidates in found
+        for batch in settings.batches
+    ]
+
+
+def _wins_from(
+    network: Network, found: list[Candidates], outcomes: list[Outcome], settings: Settings,
+    right: Reference,
+) -> float | None:  # fmt: skip
+    """From which sparsity on sparse would win where dense does, in the first cell."""
+    first = outcomes[0]
+    sparse = [n for n in engines.of_kind(first.times, "sparse") if n != engines.BY_LAYER]
+    if not sparse or settings.backend != AUTO or engines.kind_of(first.cell.backend) == "sparse":
+        return None
+    nearest = min(sparse, key=lambda name: first.times[name].median)
+    x = right.inputs[: first.cell.batch]
+    dense = found[0].runs[first.best_dense]
+    return wins_from(network, nearest, dense, x, first.cell.threads)
+
+
+def _report(
+    written: Written, found: list[Candidates], outcomes: list[Outcome], fixed: str | None,
+    least: float | None, distinct: int,
+) -> dict[str, Any]:  # fmt: skip
+    timed = list(dict.fromkeys(name for outcome in outcomes for name in outcome.times))
+    absent = {name: why for one in found for name, why in one.absent.items()}
+    return {
+        **findings.counts(written.network),
+        "bundle": findings.sizes(written),
+        "layers": findings.layers(written, outcomes[0]),
+        "gate": findings.gate(gathering.verdicts(found), timed, distinct),
+        "latency": [outcome.to_json() for outcome in outcomes],
+        "engines": gathering.describe(found, timed),
+        "verdict": findings.verdict(outcomes, fixed, least, absent),
+        "graph": written.network.graph is not None,
+    }
+
+
+def _accuracy(written: Written, data: Classification | None) -> dict[str, Any] | None:
+    if data is None or written.accuracy is None:
+        return None
+    return data.to_json(written.accuracy)

@@ -1,0 +1,104 @@
+"""What a person may ask of deploy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import inf
+from typing import Any
+
+from pruneflow.deploy.backends import BACKENDS
+from pruneflow.deploy.bundles.values import CODECS
+from pruneflow.errors import ConfigError, did_you_mean
+
+AUTO = "auto"
+GOALS = ("balanced", "latency", "size")
+MOST = 65_536
+"""The largest batch that is measured."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to deploy.
+
+    Attributes:
+        goal: ``latency``: no decoding at load; ``size``: the fewest bytes that keep the accuracy;
+            ``balanced``: the fewest bytes with the weights as they are.
+        values: How weights are written; ``auto`` follows the goal.
+        backend: What runs the network; ``auto`` is chosen by measurement.
+        candidates: Which backends are measured; None: all.
+        batches: Batch sizes that are measured.
+        threads: Thread counts that are measured; None: one, and all of torch's.
+        max_accuracy_drop: How many points (percent) narrower values may cost.
+        seconds: How long each batch size and thread count is timed.
+
+    Raises:
+        ConfigError: One of them cannot be.
+    """
+
+    goal: str = "balanced"
+    values: str = AUTO
+    backend: str = AUTO
+    candidates: tuple[str, ...] | None = None
+    batches: tuple[int, ...] = (1, 16, 64)
+    threads: tuple[int, ...] | None = None
+    max_accuracy_drop: float = 0.5
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        for key in ("candidates", "batches", "threads"):
+            object.__setattr__(self, key, _tuple(getattr(self, key)))
+        _one_of("goal", self.goal, GOALS)
+        _one_of("values", self.values, (AUTO, *CODECS))
+        _one_of("backend", self.backend, (AUTO, *BACKENDS))
+        for name in self.candidates or ():
+            _one_of("candidates", name, tuple(BACKENDS))
+        _whole_numbers("batches", self.batches, MOST)
+        if self.threads is not None:
+            _whole_numbers("threads", self.threads, max(os.cpu_count() or 1, 1))
+        for key in ("max_accuracy_drop", "seconds"):
+            _finite(key, getattr(self, key))
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Settings:
+        """What a configuration says; lists may be single values.
+
+        Raises:
+            ConfigError: It says something else.
+        """
+        known = [field.name for field in fields(cls)]
+        if not isinstance(tree, Mapping):
+            raise ConfigError(f"deploy: needs {', '.join(known)}, not '{tree}'")
+        for key in tree:
+            if key not in known:
+                raise ConfigError(f"deploy: unknown key '{key}'.{did_you_mean(key, known, True)}")
+        return cls(**tree)
+
+
+def _tuple(value: Any) -> tuple[Any, ...] | None:
+    if value is None:
+        return None
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _one_of(key: str, value: object, options: tuple[str, ...]) -> None:
+    if value not in options:
+        raise ConfigError(
+            f"deploy.{key}: '{value}' is unknown.{did_you_mean(value, options, True)}"
+        )
+
+
+def _whole_numbers(key: str, values: tuple[int, ...] | None, most: int) -> None:
+    wrong = [v for v in values or () if type(v) is not int or not 1 <= v <= most]
+    if wrong or not values:
+        shown = f"'{wrong[0]}' is no" if wrong else "name at least one"
+        cores = ", the cores of this machine" if key == "threads" else ""
+        raise ConfigError(f"deploy.{key}: {shown} whole number from 1 to {most}{cores}")
+    if len(set(values)) < len(values):
+        raise ConfigError(f"deploy.{key}: one of them stands there twice")
+
+
+def _finite(key: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
+        raise ConfigError(f"deploy.{key}: '{value}' is no number from 0")
