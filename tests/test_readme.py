@@ -82,3 +82,20 @@ def test_the_example_runs(repository: Path) -> None:
 @pytest.mark.parametrize("name", ["run", "sweep"])
 def test_the_pictures_exist(repository: Path, name: str) -> None:
     assert (repository / "examples" / "pictures" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_the_figures_are_those_that_were_measured(readme: str) -> None:
+    from benchmarks.deploy import table
+
+    shown = readme.partition("<!-- figures:")[2].partition("<!-- end of figures -->")[0]
+    assert shown.partition("-->")[2].strip() == table()
+
+
+def test_the_shipping_example_runs(repository: Path) -> None:
+    example = repository / "examples" / "ship_a_module.py"
+    done = subprocess.run([sys.executable, example], capture_output=True, text=True, check=False)
+    assert "largest difference to the module" in done.stdout, done.stderr
+    assert sorted(path.name for path in Path("shipped").iterdir()) == [
+        "bundle.safetensors",
+        "report.json",
+    ]

@@ -21,12 +21,13 @@ from pruneflow.deploy.deployed import Deployed
 from pruneflow.deploy.measure import candidates as gathering
 from pruneflow.deploy.measure import machine
 from pruneflow.deploy.measure.candidates import Candidates, Tell
-from pruneflow.deploy.measure.crossover import wins_from
+from pruneflow.deploy.measure.crossover import crossovers
 from pruneflow.deploy.measure.faithful import evaluating, faithful
 from pruneflow.deploy.measure.gate import Reference, reference
 from pruneflow.deploy.measure.grid import Outcome, measure
 from pruneflow.deploy.network import Network, of_module
-from pruneflow.deploy.settings import AUTO, Settings
+from pruneflow.deploy.settings import Settings
+from pruneflow.deploy.verdict import verdict
 from pruneflow.deploy.writing import Written
 from pruneflow.errors import ConfigError, DeployError
 
@@ -95,18 +96,28 @@ def deploy_model(
             original = network.module or original
             written = writing.encode(network, original, settings, data, preprocessing)
         shape = () if network.graph else network.input_shape
-        choice = Choice((), machine.cpu(), shape, _fixed(settings))
+        choice = Choice((), machine.cpu(), shape, settings.asked)
         with writing.beside(path) as part:
             written = written.save(part, choice)
             right = reference(written.network, inputs)
             found = _gather(written.network, settings, right, tell)
             outcomes = _measure(written.network, found, settings, right, tell)
-            least = _wins_from(written.network, found, outcomes, settings, right)
+            later = []
+            if settings.asked is None:
+                later = crossovers(written.network, found, outcomes, right.inputs)
         choice = replace(choice, cells=tuple(outcome.cell for outcome in outcomes))
         written = written.save(path, choice)
         report = {
             **findings.frame(name, source, settings.goal, written.values),
-            **_report(written, found, outcomes, _fixed(settings), least, distinct),
+            **_report(written, found, outcomes),
+            "gate": findings.gate(found, outcomes, distinct, right.precision),
+            "verdict": verdict(
+                outcomes,
+                settings.asked,
+                later,
+                gathering.absent(found),
+                findings.counts(written.network)["sparsity"],
+            ),
             "accuracy": _accuracy(written, data),
         }
         runfolder.write_json(path.with_name(REPORT), report)
@@ -115,13 +126,9 @@ def deploy_model(
     return Deployment(path, report, deployed)
 
 
-def _fixed(settings: Settings) -> str | None:
-    return None if settings.backend == AUTO else settings.backend
-
-
 def _gather(network: Network, settings: Settings, right: Reference, tell: Tell) -> list[Candidates]:
     names = tuple(engines.candidates(settings.candidates))
-    fixed = _fixed(settings)
+    fixed = settings.asked
     if fixed is not None and fixed not in names:
         names = (*names, fixed)
     counts = settings.threads or tuple(sorted({1, torch.get_num_threads()}))
@@ -142,41 +149,19 @@ def _measure(
     network: Network, found: list[Candidates], settings: Settings, right: Reference, tell: Tell
 ) -> list[Outcome]:
     return [
-        measure(network, candidates, right, batch, settings.seconds, _fixed(settings), tell)
+        measure(network, candidates, right, batch, settings.seconds, settings.asked, tell)
         for candidates in found
         for batch in settings.batches
     ]
 
 
-def _wins_from(
-    network: Network, found: list[Candidates], outcomes: list[Outcome], settings: Settings,
-    right: Reference,
-) -> float | None:  # fmt: skip
-    """From which sparsity on sparse would win where dense does, in the first cell."""
-    first = outcomes[0]
-    sparse = [n for n in engines.of_kind(first.times, "sparse") if n != engines.BY_LAYER]
-    if not sparse or settings.backend != AUTO or engines.kind_of(first.cell.backend) == "sparse":
-        return None
-    nearest = min(sparse, key=lambda name: first.times[name].median)
-    x = right.inputs[: first.cell.batch]
-    dense = found[0].runs[first.best_dense]
-    return wins_from(network, nearest, dense, x, first.cell.threads)
-
-
-def _report(
-    written: Written, found: list[Candidates], outcomes: list[Outcome], fixed: str | None,
-    least: float | None, distinct: int,
-) -> dict[str, Any]:  # fmt: skip
-    timed = list(dict.fromkeys(name for outcome in outcomes for name in outcome.times))
-    absent = {name: why for one in found for name, why in one.absent.items()}
+def _report(written: Written, found: list[Candidates], outcomes: list[Outcome]) -> dict[str, Any]:
     return {
         **findings.counts(written.network),
         "bundle": findings.sizes(written),
         "layers": findings.layers(written, outcomes[0]),
-        "gate": findings.gate(gathering.verdicts(found), timed, distinct),
         "latency": [outcome.to_json() for outcome in outcomes],
-        "engines": gathering.describe(found, timed),
-        "verdict": findings.verdict(outcomes, fixed, least, absent),
+        "engines": gathering.describe(found, findings.timed(outcomes)),
         "graph": written.network.graph is not None,
     }
 

@@ -70,7 +70,8 @@ def inputs(
         batches: The largest has to be filled.
     """
     most = max(batches)
-    found = example.detach() if data is None else data.inputs(max(most, CHECKED))
+    wanted = max(most, CHECKED)
+    found = example.detach()[:wanted] if data is None else data.inputs(wanted)
     repeats = -(-most // len(found))
     return found.repeat(repeats, *[1] * (found.dim() - 1)).contiguous(), len(found)
 

@@ -11,8 +11,14 @@ from pruneflow.deploy.bundles.damage import expect, quoted
 from pruneflow.deploy.graphs.ops import Shape
 
 DEFAULT = "torch"
+COMPILED = ("torch_compile", "torch_compile_frozen")
+"""What takes seconds to be made ready for each size of batch."""
+
 MOST = 2**28
-"""Numbers in one sample; threads and samples in a call are no more either."""
+"""Threads, and samples in a call."""
+
+MOST_INPUT = 2**24
+"""Numbers in one sample: loading runs the network on two of them."""
 
 _LONGEST = 500
 _MOST_DIMENSIONS = 16
@@ -52,12 +58,18 @@ class Choice:
     asked: str | None = None
 
     def best(self, threads: int, batch: int) -> Cell:
-        """The winner at the measured place that is nearest, first by threads, then by batch."""
+        """The winner at the measured place that is nearest, first by threads, then by batch.
+
+        Compiled torch wins where it was measured only; elsewhere dense torch takes its place.
+        """
 
         def distance(cell: Cell) -> tuple[float, float]:
             return abs(log(cell.threads / threads)), abs(log(cell.batch / max(batch, 1)))
 
-        return min(self.cells, key=distance, default=Cell(threads, batch, DEFAULT))
+        dense = Cell(threads, batch, DEFAULT)
+        nearest = min(self.cells, key=distance, default=dense)
+        is_there = (nearest.threads, nearest.batch) == (threads, batch)
+        return nearest if is_there or nearest.backend not in COMPILED else dense
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -86,8 +98,8 @@ class Choice:
         expect(isinstance(tree["cells"], list), "choice.cells: it is no list")
         shape = tree.get("input_shape", [])
         is_short = isinstance(shape, list) and len(shape) <= _MOST_DIMENSIONS
-        whole = is_short and all(type(n) is int and 0 < n <= MOST for n in shape)
-        expect(whole and prod(shape) <= MOST, "choice.input_shape: it is no shape")
+        whole = is_short and all(type(n) is int and 0 < n <= MOST_INPUT for n in shape)
+        expect(whole and prod(shape) <= MOST_INPUT, "choice.input_shape: it is no shape")
         asked = tree.get("asked")
         expect(asked is None or _is_name(asked), "choice.asked: it names no backend")
         cells = tuple(_cell(cell) for cell in tree["cells"])

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, get_num_threads, nn
+from torch.compiler import is_compiling
+from torch.nn.modules.module import (
+    _global_backward_hooks,
+    _global_backward_pre_hooks,
+    _global_forward_hooks,
+    _global_forward_pre_hooks,
+)
 
 from pruneflow import runfolder
 from pruneflow.deploy.backends.base import BACKENDS, Run
@@ -18,7 +25,9 @@ from pruneflow.deploy.bundles.damage import quoted, within
 from pruneflow.deploy.choice import DEFAULT, Cell, Choice
 from pruneflow.deploy.engines import BY_LAYER, build, by_layer, hindrance
 from pruneflow.deploy.graphs.graph import Graph
-from pruneflow.deploy.module_state import load_state
+from pruneflow.deploy.inputs import require
+from pruneflow.deploy.measure import machine
+from pruneflow.deploy.module_state import load_state, own_copy
 from pruneflow.deploy.network import Network, of_graph, opaque
 from pruneflow.errors import ConfigError, DeployError, did_you_mean
 
@@ -26,10 +35,14 @@ from pruneflow.errors import ConfigError, DeployError, did_you_mean
 class Deployed(nn.Module):
     """Runs a network by what was measured to be fastest for the size of the batch.
 
+    What runs a call depends on the threads torch uses at that moment too: after
+    ``torch.set_num_threads`` the next call is made ready for that many, and what was made ready
+    before is kept. Nothing of it wants gradients; those of inputs pass where the backend is torch.
+
     With ``backend="torch"`` it is plain torch, which ``torch.export`` and ``torch.compile`` accept.
 
     Args:
-        network: What to run.
+        network: What to run; its module, where it has one, becomes this one's.
         choice: The winners.
         backend: What is to run it, whatever was measured; by default what was asked for when it
             was deployed, if anything was.
@@ -47,44 +60,94 @@ class Deployed(nn.Module):
         super().__init__()
         self._network, self._choice = network, choice
         self._engines: dict[Any, Run] = {}
-        self._by_batch: dict[int, Run] = {}
-        self._threads = torch.get_num_threads()
+        self._runs: dict[tuple[int, int], Run] = {}
+        self._told: set[tuple[str, str]] = set()
         self._asked = backend or choice.asked
         self._only: Run | None = None
         if self._asked is not None:
-            self._only = _asked_for(network, self._asked, self._threads)
+            if self._asked not in BACKENDS:
+                hint = "load(bundle, backend=NAME) chooses another"
+                raise DeployError(f"there is no backend {quoted(self._asked)} here; {hint}")
+            threads = get_num_threads()
+            self._only = self._engine(Cell(threads, 1, self._asked), threads)
         self.eval()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The network's output for float32 inputs (n, ...)."""
-        if self._only is not None:
+    def __call__(self, x: Tensor) -> Tensor:
+        """See ``forward``; past all that modules do in a call where nobody wants any of it."""
+        own = self.__dict__
+        if (
+            own["_forward_hooks"] or own["_forward_pre_hooks"]
+            or own["_backward_hooks"] or own["_backward_pre_hooks"]
+            or _global_forward_hooks or _global_forward_pre_hooks
+            or _global_backward_hooks or _global_backward_pre_hooks
+            or "_compiled_call_impl" in own
+            or type(x) is not Tensor
+            or is_compiling()
+        ):  # fmt: skip
+            y: Tensor = super().__call__(x)
+            return y
+        try:
+            run = own["_runs"][get_num_threads(), x.shape[0]]
+        except (KeyError, IndexError):
+            run = None
+        return self._ready(x)(x) if run is None else run(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The network's output for inputs.
+
+        Args:
+            x: float32 (n, ...).
+
+        Raises:
+            DeployError: It is no such tensor.
+        """
+        if self._only is not None and is_compiling():
             return self._only(x)
-        run = self._by_batch.get(x.shape[0])
-        return self._first_call(x)(x) if run is None else run(x)
+        return self._ready(x)(x)
 
     def backend_for(self, batch: int) -> str:
-        """The name of what runs batches of a size."""
-        return self._asked or self._possible(self._choice.best(self._threads, batch)).backend
+        """The name of what runs batches of a size with the threads torch uses now."""
+        return self._cell(get_num_threads(), batch).backend
 
-    def _first_call(self, x: torch.Tensor) -> Run:
-        batch = len(x)
-        cell = self._possible(self._choice.best(self._threads, batch))
-        key = (cell.backend, tuple(sorted(cell.layers.items())))
+    def _ready(self, x: Tensor) -> Run:
+        """What runs calls with as many samples and threads."""
+        if not isinstance(x, Tensor):
+            raise DeployError(f"the network takes a torch.Tensor, not a {type(x).__name__}")
+        if self._network.graph is not None or x.dim() == 0:  # other networks may take more shapes
+            require(x, self._network.input_shape)
+        threads, batch = get_num_threads(), x.shape[0]
+        if (threads, batch) not in self._runs:
+            self._runs[threads, batch] = self._engine(self._cell(threads, batch), threads)
+        return self._runs[threads, batch]
+
+    def _cell(self, threads: int, batch: int) -> Cell:
+        if self._asked is not None:
+            return Cell(threads, batch, self._asked)
+        return self._possible(self._choice.best(threads, batch))
+
+    def _engine(self, cell: Cell, threads: int) -> Run:
+        """The network made ready to run as a cell says; each way and number of threads once."""
+        key = (threads, cell.backend, *sorted(cell.layers.items()))
         if key not in self._engines:
-            self._engines[key] = _engine(self._network, cell, self._threads)
-        self._by_batch[batch] = self._engines[key]
-        return self._by_batch[batch]
+            with torch.inference_mode(False), torch.no_grad():  # calls may be in neither or both
+                if self._network.module is not None:
+                    self._network.module.requires_grad_(False)
+                self._engines[key] = _made_ready(self._network, cell, threads)
+        return self._engines[key]
 
     def _possible(self, cell: Cell) -> Cell:
         """The cell, or dense torch where what was measured cannot run here."""
-        if why := _why_not(self._network, cell):
+        why = _why_not(self._network, cell)
+        if why is None:
+            return cell
+        if (cell.backend, why) not in self._told:
+            self._told.add((cell.backend, why))
             warnings.warn(
                 f"measured best for batches of {cell.batch} was '{cell.backend}', but {why}; "
                 f"running dense torch. 'pruneflow deploy' measures this machine anew",
-                stacklevel=4,
+                stacklevel=5,
             )
-            return Cell(cell.threads, cell.batch, DEFAULT)
-        return cell
+        return Cell(cell.threads, cell.batch, DEFAULT)
 
 
 def load(
@@ -95,7 +158,7 @@ def load(
     Args:
         path: The file, the folder that holds it, or that of the run it was made of.
         into: The module it was made from, for networks that are no graph; it is given the
-            bundle's weights.
+            bundle's weights when all else is done.
         backend: What is to run it; by default what was asked for when it was deployed, or else
             what was measured to be fastest.
 
@@ -111,11 +174,21 @@ def load(
         )
     file = _file(Path(path))
     bundle = bundles.read(file)
-    with within(str(file)):
+    into = getattr(into, "_orig_mod", into)  # what torch.compile wrapped
+    with within(str(file)), torch.inference_mode(False):
         choice = Choice.from_json(bundle.choice)
         network = network_of(bundle, choice, into)
     deployed = Deployed(network, choice, backend)
     deployed.preprocessing = bundle.preprocessing
+    here = machine.cpu()
+    if choice.cells and not (backend or choice.asked) and choice.device != here:
+        warnings.warn(
+            f"{quoted(file)} was measured on '{quoted(choice.device)}', and this is '{here}': "
+            "another backend may be faster here. 'pruneflow deploy' measures this machine anew",
+            stacklevel=2,
+        )
+    if into is not None:
+        load_state(into, bundle.tensors)
     return deployed
 
 
@@ -128,6 +201,11 @@ def _file(path: Path) -> Path:
 
 def network_of(bundle: Bundle, choice: Choice, into: nn.Module | None = None) -> Network:
     """The network a bundle holds.
+
+    Args:
+        bundle: What was read.
+        choice: Its choice.
+        into: The module it was made from, for networks that are no graph; left as it was.
 
     Raises:
         BundleError: Its graph and its tensors do not fit each other.
@@ -145,20 +223,12 @@ def network_of(bundle: Bundle, choice: Choice, into: nn.Module | None = None) ->
             "this bundle holds weights only, its network is no graph of listed operations: "
             "give the module it was made from, load(bundle, into=module)"
         )
-    into = getattr(into, "_orig_mod", into)  # what torch.compile wrapped
-    load_state(into, bundle.tensors)
-    return opaque(into, torch.zeros(2, *choice.input_shape), "it was no graph when deployed")
+    copied = own_copy(into)
+    load_state(copied, bundle.tensors)
+    return opaque(copied, torch.zeros(2, *choice.input_shape), "it was no graph when deployed")
 
 
-def _asked_for(network: Network, backend: str, threads: int) -> Run:
-    """What a person asked for, here or when the bundle was made; it never falls back."""
-    if backend not in BACKENDS:
-        hint = "load(bundle, backend=NAME) chooses another"
-        raise DeployError(f"there is no backend {quoted(backend)} here; {hint}")
-    return build(network, backend, threads)
-
-
-def _engine(network: Network, cell: Cell, threads: int) -> Run:
+def _made_ready(network: Network, cell: Cell, threads: int) -> Run:
     if cell.backend == BY_LAYER:
         return by_layer(network, cell.layers, threads)
     return build(network, cell.backend, threads)

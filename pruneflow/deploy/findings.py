@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import prod
 from typing import Any
@@ -13,9 +13,8 @@ from pruneflow.deploy.bundles.values import CODECS
 from pruneflow.deploy.choice import DEFAULT
 from pruneflow.deploy.engines import kind_of
 from pruneflow.deploy.measure import machine
-from pruneflow.deploy.measure.gate import Verdict
-from pruneflow.deploy.measure.grid import MARGIN, Outcome
-from pruneflow.deploy.measure.timing import speedup
+from pruneflow.deploy.measure.candidates import Candidates, worst_verdicts
+from pruneflow.deploy.measure.grid import Outcome
 from pruneflow.deploy.network import Layer, Network
 from pruneflow.deploy.writing import Written
 
@@ -56,7 +55,11 @@ def counts(network: Network) -> dict[str, Any]:
 
 
 def layers(written: Written, outcome: Outcome) -> list[dict[str, Any]]:
-    """Every layer's size, share of the work, and what runs it fastest in one cell."""
+    """Every layer's size, share of the work, and what runs it in one cell.
+
+    What runs it as part of the network need not be what is fastest for it alone: an engine that
+    runs the whole network in one call saves the calls between.
+    """
     network, bundle = written.network, written.bundle
     bits = CODECS[written.values].bits
     work = sum(network.flops.values())
@@ -79,7 +82,8 @@ def layers(written: Written, outcome: Outcome) -> list[dict[str, Any]]:
                 "bytes": sum(packed.sizes.values()),
                 "dense_bytes": weight.nbytes,
                 "entropy_bytes": round(_bound(network, layer.weight, bits) / 8),
-                "backend": winner,
+                "backend": outcome.cell.layers.get(layer.name, outcome.cell.backend),
+                "fastest_alone": winner,
                 "why": _why_layer(winner, times, outcome.cell.batch),
                 "times": {name: round(time, 2) for name, time in times.items()},
             }
@@ -87,39 +91,26 @@ def layers(written: Written, outcome: Outcome) -> list[dict[str, Any]]:
     return found
 
 
-def verdict(outcomes: Sequence[Outcome], fixed: str | None, wins_from: float | None,
-            absent: Mapping[str, str]) -> dict[str, Any]:  # fmt: skip
-    """What runs, and why, in one sentence."""
-    kinds = {kind_of(outcome.cell.backend) for outcome in outcomes}
-    first = outcomes[0]
-    sparse = [o for o in outcomes if kind_of(o.cell.backend) == "sparse"]
-    if fixed is not None:
-        why = f"'{fixed}' was asked for; {_compared(first)}"
-    elif not sparse:
-        why = _why_dense(outcomes, wins_from, absent)
-    elif len(kinds) == 1:
-        best = max(outcomes, key=lambda o: o.speedup)
-        why = "; ".join(dict.fromkeys([_compared(first), _compared(best)]))
-    else:
-        best = max(sparse, key=lambda o: o.speedup)
-        dense = [o for o in outcomes if o not in sparse]
-        why = f"sparse runs at {_places(sparse)}, dense at {_places(dense)}: {_compared(best)}"
-    runs = kinds.pop() if len(kinds) == 1 else "mixed"
-    known = None if wins_from is None else {"sparsity": wins_from, "batch": first.cell.batch}
-    return {"runs": runs, "why": why, "wins_from": known}
+def timed(outcomes: Sequence[Outcome]) -> list[str]:
+    """The engines that were timed in some cell."""
+    return list(dict.fromkeys(name for outcome in outcomes for name in outcome.times))
 
 
-def gate(verdicts: Mapping[str, Verdict], timed: Iterable[str], inputs: int) -> dict[str, Any]:
-    """What the comparison with float64 said; an engine that failed is not timed.
+def gate(
+    found: list[Candidates], outcomes: Sequence[Outcome], inputs: int, precision: str
+) -> dict[str, Any]:
+    """What the comparison with the reference said; an engine that failed is not timed.
 
     Args:
-        verdicts: By engine.
-        timed: The engines that may run.
+        found: The engines that were checked.
+        outcomes: What was timed.
         inputs: How many outputs were compared.
+        precision: Of the reference.
     """
+    verdicts = worst_verdicts(found)
     return {
-        "passed": all(verdicts[name].passed for name in timed),
-        "reference": "float64",
+        "passed": all(verdicts[name].passed for name in timed(outcomes)),
+        "reference": precision,
         "inputs": inputs,
         "engines": {
             name: {"error": verdict.error, "bound": verdict.bound, "passed": verdict.passed}
@@ -151,56 +142,6 @@ def _bound(network: Network, name: str, bits: int) -> float:
 def _density(network: Network, layer: Layer) -> float:
     weight = network.tensors[layer.weight]
     return int(weight.count_nonzero()) / max(prod(weight.shape), 1)
-
-
-def _place(outcome: Outcome) -> str:
-    threads = f", {outcome.cell.threads} threads" if outcome.cell.threads > 1 else ""
-    return f"batch {outcome.cell.batch}{threads}"
-
-
-def _places(outcomes: Sequence[Outcome]) -> str:
-    """Several cells in a few words: ``batch 1 and 16``; threads are named where they are more."""
-    batches: dict[int, list[str]] = {}
-    for outcome in outcomes:
-        batches.setdefault(outcome.cell.threads, []).append(str(outcome.cell.batch))
-    return "; ".join(
-        f"batch {' and '.join(sizes)}" + (f" with {threads} threads" if threads > 1 else "")
-        for threads, sizes in batches.items()
-    )
-
-
-def _compared(outcome: Outcome) -> str:
-    chosen, dense = outcome.cell.backend, outcome.best_dense
-    if chosen == dense:
-        return f"'{dense}' is the fastest dense engine at {_place(outcome)}"
-    return (
-        f"'{chosen}' is {outcome.speedup:.2f} times as fast as '{dense}', the fastest dense "
-        f"engine, at {_place(outcome)}"
-    )
-
-
-def _why_dense(
-    outcomes: Sequence[Outcome], wins_from: float | None, absent: Mapping[str, str]
-) -> str:
-    nearest = max(outcomes, key=_nearest)
-    if not _nearest(nearest):
-        missing = [f"'{name}': {why}" for name, why in absent.items() if kind_of(name) == "sparse"]
-        if not missing:
-            return "no sparse engine was tried"
-        return f"no sparse engine can run here: {'; '.join(missing)}"
-    later = "at no sparsity tried" if wins_from is None else f"from {wins_from:.0%} sparsity on"
-    return (
-        f"no sparse engine is {MARGIN - 1:.0%} faster than dense: the nearest is "
-        f"{_nearest(nearest):.2f} times as fast as '{nearest.best_dense}' at {_place(nearest)}; "
-        f"it would win {later} at {_place(outcomes[0])}"
-    )
-
-
-def _nearest(outcome: Outcome) -> float:
-    """The best speed-up of a sparse engine in a cell; 0 where there is none."""
-    dense = outcome.times[outcome.best_dense]
-    sparse = [times for name, times in outcome.times.items() if kind_of(name) == "sparse"]
-    return max((speedup(times, dense) for times in sparse), default=0.0)
 
 
 def _why_layer(winner: str, times: Mapping[str, float], batch: int) -> str:

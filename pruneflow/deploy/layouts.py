@@ -12,8 +12,8 @@ from pruneflow.deploy.formats import FORMATS
 from pruneflow.deploy.network import Network
 from pruneflow.deploy.settings import AUTO, Settings
 
-UNDECODED = ("dense", "csr16")
-"""Layouts that are run as they are read: what ``latency`` chooses from; other goals from all."""
+QUICK = ("dense", "csr16")
+"""Layouts that are quick to read: what ``latency`` chooses from; other goals from all."""
 
 NARROWING = ("int8", "fp16", "fp32")
 
@@ -48,6 +48,6 @@ def layout(weight: torch.Tensor, goal: str, values: str) -> str:
 
 
 def _able(mask: torch.Tensor, goal: str) -> Iterator[str]:
-    for name in UNDECODED if goal == "latency" else FORMATS:
+    for name in QUICK if goal == "latency" else FORMATS:
         if FORMATS[name].refuses(mask) is None:
             yield name

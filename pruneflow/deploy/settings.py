@@ -23,8 +23,8 @@ class Settings:
     """How to deploy.
 
     Attributes:
-        goal: ``latency``: no decoding at load; ``size``: the fewest bytes that keep the accuracy;
-            ``balanced``: the fewest bytes with the weights as they are.
+        goal: ``latency``: layouts that are quick to read; ``size``: the fewest bytes that keep
+            the accuracy; ``balanced``: the fewest bytes with the weights as they are.
         values: How weights are written; ``auto`` follows the goal.
         backend: What runs the network; ``auto`` is chosen by measurement.
         candidates: Which backends are measured; None: all.
@@ -59,6 +59,11 @@ class Settings:
             _whole_numbers("threads", self.threads, max(os.cpu_count() or 1, 1))
         for key in ("max_accuracy_drop", "seconds"):
             _finite(key, getattr(self, key))
+
+    @property
+    def asked(self) -> str | None:
+        """The backend that is asked for, if one is."""
+        return None if self.backend == AUTO else self.backend
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Settings:

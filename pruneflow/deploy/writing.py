@@ -112,7 +112,7 @@ def encode(
         if validation is not None and before is not None:
             after = validation(build(read, DEFAULT, 1))
             accuracy = Accuracy(before, after, settings.max_accuracy_drop)
-        if accuracy is None or accuracy.holds:
+        if accuracy is None or accuracy.holds or values == EXACT:
             return Written(bundle, read, values, accuracy)
     assert accuracy is not None
     raise DeployError(

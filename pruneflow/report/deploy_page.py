@@ -15,6 +15,7 @@ from pruneflow.report.deploy_charts import (
 )
 from pruneflow.report.deploy_view import (
     by_threads,
+    differs,
     engines,
     first_cell,
     is_green,
@@ -56,7 +57,8 @@ def body(report: Record) -> Markup:
             _bytes(report),
             _latency(report),
             section("Layers", deploy_tables.layers(report),
-                    note="What every layer keeps, how it is stored, and what computes it."),
+                    note="What every layer keeps, how it is stored, what computes it in the "
+                    "network, and what is fastest when it is timed by itself."),
             element("div", _accuracy(report), _gate(report), class_="pair"),
             _machine(report),
         )
@@ -140,8 +142,9 @@ def _latency(report: Record) -> Markup:
     if not groups:
         return section("Latency", *gaps, note="Not measured.")
     note = (
-        "Median time of one call, on logarithmic axes; lower is better. Solid lines compute with "
-        "the zeros left out, dashed ones with all weights."
+        "Time of one call, on logarithmic axes; lower is better. Engines take turns of up to 16 "
+        "calls: a point is the median over the turns' medians, its bar their 10th to 90th "
+        "percentile. Solid lines compute with the zeros left out, dashed ones with all weights."
     )
     tables = (deploy_tables.latency(threads, cells, names) for threads, cells in groups.items())
     samples = deploy_tables.samples(groups)
@@ -175,7 +178,15 @@ def _gate(report: Record) -> Markup:
         line.append(f", on {units.count(gate.number('inputs'))} inputs")
     if gate.has("reference"):
         line.append(f", against a reference in {gate.text('reference')}")
-    return section("Correctness gate", element("p", *line, "."), deploy_tables.gate(gate))
+    line.append(".")
+    if passed and any(differs(entry) for entry in gate.named("engines").values()):
+        line.append(" An engine that does not agree is neither timed nor chosen.")
+    return section(
+        "Correctness gate",
+        element("p", *line),
+        deploy_tables.gate(gate),
+        note="Error and bound are those of the output that came nearest to its bound.",
+    )
 
 
 def _machine(report: Record) -> Markup:

@@ -43,7 +43,7 @@ def deploy_table(report: Mapping[str, object]) -> RenderableType:
         for start in range(0, len(cells), ACROSS)
     ]
     if parts:
-        parts.append(Text("Median of one call; > runs here, * best dense engine.", "dim"))
+        parts.append(Text("One call, median over turns; > runs here, * best dense engine.", "dim"))
     for name, why in missing(record).items():
         parts.append(Text(clean(f"{name} was not timed: {why}"), "dim"))
     return Group(*parts, _outcome(record))

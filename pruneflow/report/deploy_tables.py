@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pruneflow.report import units
-from pruneflow.report.deploy_view import place
+from pruneflow.report.deploy_view import differs, place
 from pruneflow.report.html import Markup, element, joined
 from pruneflow.report.parts import Cell, bar, folded, table
 from pruneflow.report.record import Record
@@ -14,7 +14,7 @@ from pruneflow.report.record import Record
 def layers(report: Record) -> Markup:
     """A row a layer."""
     columns = ["layer", ">sparsity", ">weights left", ">share of FLOPs", "layout",
-               ">bytes", ">of dense", "runs on", "why"]  # fmt: skip
+               ">bytes", ">of dense", "runs on", "fastest alone"]  # fmt: skip
     return table("Layers", columns, [_layer(layer) for layer in report.records("layers")])
 
 
@@ -26,7 +26,10 @@ def _layer(layer: Record) -> list[Cell | str]:
     times = layer.amounts("times")
     timed = ", ".join(f"{name} {units.duration(value)}" for name, value in times.items())
     name = joined((layer.text("name"), element("small", f"{layer.text('op', '')} {shape}")))
-    why = joined((layer.text("why", ""), element("small", timed)))
+    backend = layer.text("backend", "-")
+    is_told = "fastest_alone" in layer.values  # older reports call the fastest alone the backend
+    runs, alone = (backend, layer.text("fastest_alone", "-")) if is_told else ("-", backend)
+    why = (element("small", words) for words in (layer.text("why", ""), timed) if words)
     return [
         Cell(name, class_="name"),
         Cell(joined((units.percent(sparsity), bar(sparsity))), sparsity),
@@ -35,8 +38,8 @@ def _layer(layer: Record) -> list[Cell | str]:
         layer.text("layout", "-"),
         Cell(units.count(packed), packed),
         Cell(f"{packed / dense:.1%}", packed / dense) if dense else Cell("-"),
-        layer.text("backend", "-"),
-        Cell(why, class_="words"),
+        runs,
+        Cell(joined((alone, *why)), class_="words"),
     ]
 
 
@@ -64,13 +67,17 @@ def _batch(cell: Record, engines: Sequence[str]) -> list[Cell | str]:
 
 
 def samples(groups: Mapping[int, Sequence[Record]]) -> Markup:
-    """Every single measurement, folded away."""
+    """The medians of the turns, folded away."""
     inner = [
         joined((element("h3", f"{place(cell).capitalize()}, in microseconds"), *_samples(cell)))
         for cells in groups.values()
         for cell in cells
     ]
-    return folded("Raw samples", *inner)
+    note = (
+        "A number is the median of one turn, of up to 16 calls in a row; at most 64 turns of an "
+        "engine are listed. Cold is the median of calls with empty caches."
+    )
+    return folded("Medians of turns", element("p", note, class_="note"), *inner)
 
 
 def _samples(cell: Record) -> list[Markup]:
@@ -79,7 +86,7 @@ def _samples(cell: Record) -> list[Markup]:
         cold = f", cold {entry.number('cold'):g}" if entry.has("cold") else ""
         middle = f"median {entry.number('median'):g}"
         spread = (
-            f", {entry.number('low'):g} to {entry.number('high'):g}"
+            f", 10th to 90th percentile {entry.number('low'):g} to {entry.number('high'):g}"
             if entry.has("low") and entry.has("high")
             else ""
         )
@@ -90,17 +97,18 @@ def _samples(cell: Record) -> list[Markup]:
 
 
 def gate(record: Record) -> Markup:
-    """A row an engine: how far it was off, and how far it might have been."""
+    """A row an engine: whether it agrees, how far it was off, and how far it might have been."""
     rows = []
     for name, entry in record.named("engines").items():
         error, bound = entry.number("error"), entry.number("bound")
-        good = error <= bound
+        tone = "bad" if differs(entry) else ""
         share = error / bound if bound > 0 else float(error > 0)
         rows.append([
             Cell(name, class_="name"),
-            Cell(f"{error:.2g}", error, "" if good else "bad"),
+            Cell(("no" if tone else "yes") if entry.has("passed") else "-", class_=tone),
+            Cell(f"{error:.2g}", error, tone),
             Cell(f"{bound:.2g}", bound),
-            Cell(joined((f"{share:.1%}", bar(share))), share),
+            Cell(joined((f"{share:.1%}" if share < 10 else units.times(share), bar(share))), share),
         ])  # fmt: skip
-    columns = ["engine", ">largest error", ">bound", ">of bound"]
+    columns = ["engine", "agrees", ">error", ">bound", ">of bound"]
     return table("Correctness gate", columns, rows)

@@ -112,6 +112,11 @@ def missing(report: Record) -> dict[str, str]:
     return {name: entry.text("missing") for name, entry in found.items() if entry.has("missing")}
 
 
+def differs(verdict: Record) -> bool:
+    """Whether the gate found that an engine computes something else."""
+    return verdict.has("passed") and not verdict.truth("passed")
+
+
 def kind(cell: Record, engine: str) -> str:
     """Whether an engine of a cell is ``sparse`` or ``dense``."""
     return cell.named("engines")[engine].text("kind") if engine in cell.named("engines") else "?"

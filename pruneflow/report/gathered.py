@@ -9,7 +9,15 @@ from pathlib import Path
 from pruneflow import runfolder
 from pruneflow.errors import DataError
 from pruneflow.report.deploy_view import FILE, SCHEMA, opened, timing
-from pruneflow.report.gathered_row import COMPLETE, FAILED, INCOMPLETE, UNFINISHED, Row
+from pruneflow.report.gathered_row import (
+    COMPLETE,
+    ESTIMATED,
+    FAILED,
+    INCOMPLETE,
+    UNFINISHED,
+    VALIDATION,
+    Row,
+)
 from pruneflow.report.record import Record
 
 DEPLOYED = "deploy"
@@ -92,19 +100,36 @@ def _finished(folder: Path, result: Record) -> Row:
 def _deployed(row: Row, values: Record) -> Row:
     report = opened(values.values, values.where)
     bundle, source = report.record("bundle"), report.record("source")
-    after = report.record("accuracy").optional("after")
+    final, basis = _accuracy(row, report)
     return replace(
         row,
         recipe=row.recipe or source.text("recipe", "") or report.text("name", ""),
         model=row.model or source.text("model", ""),
         data=row.data or source.text("data", ""),
         sparsity=report.number("sparsity") if row.sparsity is None else row.sparsity,
-        final=after if row.final is None else row.final,
+        final=final,
         bytes=bundle.number("bytes"),
         dense_bytes=bundle.number("dense_bytes"),
         timing=timing(report),
         report=report,
+        basis=basis,
     )
+
+
+def _accuracy(row: Row, report: Record) -> tuple[float | None, str]:
+    """The accuracy of what was packed, and how it is known.
+
+    The test data saw the trained network; what narrower values lost was measured on other data.
+    """
+    scores = report.record("accuracy")
+    before, after = scores.optional("before"), scores.optional("after")
+    if row.final is None:
+        return after, VALIDATION if after is not None else ""
+    if report.text("values", "fp32") == "fp32":
+        return row.final, ""
+    if before is None or after is None:
+        return None, ""
+    return min(1.0, max(0.0, row.final - (before - after))), ESTIMATED
 
 
 def _read(path: Path) -> Record:

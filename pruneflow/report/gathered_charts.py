@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from matplotlib.axes import Axes
 
 from pruneflow.report import scales, units
-from pruneflow.report.gathered_row import Row
+from pruneflow.report.gathered_row import ESTIMATED, Row
 from pruneflow.report.html import Markup, joined
 from pruneflow.report.pareto import front
 from pruneflow.report.parts import Key, keys
@@ -57,12 +57,12 @@ def accuracy_chart(rows: Sequence[Row], looks: Mapping[Line, Key]) -> Markup | N
             if line in bases:
                 level = drawing.axes.axhline(bases[line], color=color, lw=1, ls=":")
                 drawing.say(level, f"{looks[line].label}, dense: {units.percent(bases[line])}")
-            _draw(drawing, curve, looks[line].label, color)
+            _draw(drawing, curve, looks[line].label, color, _estimated(rows, line))
         drawing.axes.set_xlabel("sparsity")
         inline = drawing.inline("Test accuracy against sparsity")
     entries = [looks[line] for line in curves]
     extra = [Key("soft", "dense", "dotted")] if bases else []
-    return joined((inline, keys([*entries, *extra])))
+    return joined((inline, keys([*entries, *extra, *_rings(rows)])))
 
 
 def pareto_chart(
@@ -106,13 +106,15 @@ def pareto_chart(
             (dot,) = drawing.axes.plot(
                 *[[value] for value in point], "o", color=COLORS[color], clip_on=False,
                 ms=7 if on_front else 4.5, zorder=4 if on_front else 3,
+                mfc=COLORS["card" if row.basis == ESTIMATED else color],
             )  # fmt: skip
             drawing.say(dot, _told(row, looks, written(point[0])))
         drawing.axes.set_xlabel(label)
         inline = drawing.inline(f"Test accuracy against {label}, with the Pareto front")
     shown = dict.fromkeys(line_of(found[place][0]) for place in best)
     grey = [Key("muted", "beaten in both", "dot")] if len(best) < len(found) else []
-    return joined((inline, keys([*(looks[line] for line in shown), *grey])))
+    rings = _rings([row for row, _ in found])
+    return joined((inline, keys([*(looks[line] for line in shown), *grey, *rings])))
 
 
 def _curve(rows: Sequence[Row], line: Line) -> dict[float, list[float]]:
@@ -121,8 +123,26 @@ def _curve(rows: Sequence[Row], line: Line) -> dict[float, list[float]]:
     mine = [row for row in rows if line_of(row) == line]
     for row in sorted(mine, key=lambda row: row.sparsity or 0):
         if row.final is not None and row.sparsity is not None and 0 <= row.sparsity < 1:
-            found.setdefault(min(round(row.sparsity, 4), 0.9999), []).append(row.final)
+            found.setdefault(_grouped(row.sparsity), []).append(row.final)
     return found
+
+
+def _grouped(sparsity: float) -> float:
+    """The sparsity under which a run is drawn."""
+    return min(round(sparsity, 4), 0.9999)
+
+
+def _estimated(rows: Sequence[Row], line: Line) -> set[float]:
+    """The sparsities of a line at which an accuracy is an estimate."""
+    return {
+        _grouped(row.sparsity)
+        for row in rows
+        if line_of(row) == line and row.basis == ESTIMATED and row.sparsity is not None
+    }
+
+
+def _rings(rows: Sequence[Row]) -> list[Key]:
+    return [Key("soft", ESTIMATED, "ring")] if any(r.basis == ESTIMATED for r in rows) else []
 
 
 def _mean_dense(rows: Sequence[Row], line: Line) -> float | None:
@@ -130,7 +150,10 @@ def _mean_dense(rows: Sequence[Row], line: Line) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def _draw(drawing: Picture, curve: Mapping[float, Sequence[float]], label: str, color: str) -> None:
+def _draw(
+    drawing: Picture, curve: Mapping[float, Sequence[float]], label: str, color: str,
+    estimated: Collection[float],
+) -> None:  # fmt: skip
     kept = [1 - sparsity for sparsity in curve]
     means = [sum(scores) / len(scores) for scores in curve.values()]
     low, high = [min(s) for s in curve.values()], [max(s) for s in curve.values()]
@@ -139,10 +162,12 @@ def _draw(drawing: Picture, curve: Mapping[float, Sequence[float]], label: str, 
     for x, mean, (sparsity, scores) in zip(kept, means, curve.items(), strict=True):
         if len(scores) > 1:
             drawing.axes.plot([x, x], [min(scores), max(scores)], color=color, lw=1)
-        (dot,) = drawing.axes.plot([x], [mean], "o", color=color, ms=5, clip_on=False)
+        guessed = sparsity in estimated
+        (dot,) = drawing.axes.plot([x], [mean], "o", color=color, ms=5, clip_on=False,
+                                   mfc=COLORS["card"] if guessed else color)  # fmt: skip
         spread = f", {len(scores)} runs from {min(scores):.2%} to {max(scores):.2%}"
         text = f"{label}, {sparsity:.4g} sparse: {mean:.2%}{spread if len(scores) > 1 else ''}"
-        drawing.say(dot, text)
+        drawing.say(dot, f"{text}, {ESTIMATED}" if guessed else text)
 
 
 def _sparsity_axis(axes: Axes, sparsities: Sequence[float]) -> None:
@@ -160,4 +185,5 @@ def _sparsity_axis(axes: Axes, sparsities: Sequence[float]) -> None:
 def _told(row: Row, looks: Mapping[Line, Key], cost: str) -> str:
     sparsity = "" if row.sparsity is None else f", {units.percent(row.sparsity)} sparse"
     seed = f", seed {row.seed}" if row.seed else ""
-    return f"{looks[line_of(row)].label}{sparsity}{seed}: {units.percent(row.final)}, {cost}"
+    score = f"{units.percent(row.final)}{f' ({row.basis})' if row.basis else ''}"
+    return f"{looks[line_of(row)].label}{sparsity}{seed}: {score}, {cost}"

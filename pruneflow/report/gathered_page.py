@@ -11,8 +11,8 @@ from urllib.parse import quote
 from pruneflow import runfolder
 from pruneflow.report import deploy_page, units
 from pruneflow.report.gathered_charts import accuracy_chart, line_keys, pareto_chart
-from pruneflow.report.gathered_row import COMPLETE, STATES, Row
-from pruneflow.report.html import Markup, element, page
+from pruneflow.report.gathered_row import COMPLETE, ESTIMATED, SHORT, STATES, VALIDATION, Row
+from pruneflow.report.html import Markup, element, joined, page
 from pruneflow.report.html import write as write_page
 from pruneflow.report.parts import Cell, chart, charts, section, table
 
@@ -53,7 +53,9 @@ def headline(rows: Sequence[Row]) -> str:
     is_faster = best.speedup is not None and best.speedup > 1
     speed = f", {units.times(best.speedup or 1)} as fast as dense" if is_faster else ""
     score, lost = units.percent(best.final), units.points(best.drop or 0)
-    return f"{best.recipe or best.model}{on}{at}{size}{speed}: {score} accuracy, {lost}."
+    known_by = f" ({best.basis})" if best.basis else ""
+    name = best.recipe or best.model
+    return f"{name}{on}{at}{size}{speed}: {score} accuracy{known_by}, {lost}."
 
 
 def _good(rows: Sequence[Row]) -> list[Row]:
@@ -95,7 +97,7 @@ def _charts(rows: Sequence[Row]) -> list[Markup]:
     if len(rows) == 1:
         return []
     for data in dict.fromkeys(row.data for row in rows):
-        mine = [row for row in rows if row.data == data]
+        mine = [row for row in rows if row.data == data and row.basis != VALIDATION]
         found = {
             "Accuracy against sparsity": accuracy_chart(mine, looks),
             "Accuracy against size": pareto_chart(mine, looks, lambda row: row.bytes, units.size,
@@ -112,7 +114,12 @@ def _charts(rows: Sequence[Row]) -> list[Markup]:
 
 
 def _note(rows: Sequence[Row]) -> str:
-    note = "Test accuracy of the trained networks. Bands span the runs at one sparsity."
+    note = "Test accuracy. Bands span the runs at one sparsity."
+    if any(row.basis == ESTIMATED for row in rows):
+        note += (
+            " Rings: values narrower than fp32, with what they lost on validation data taken off "
+            "the test accuracy of the trained network."
+        )
     timed = {(row.timing.place, row.timing.device) for row in rows if row.timing}
     if len(timed) == 1:
         ((place, device),) = timed
@@ -129,6 +136,10 @@ def _table(rows: Sequence[Row], path: Path) -> Markup:
         "Bytes are those of the bundle; in grey, of runs that were not deployed, those that "
         "weights and index would take."
     )
+    if any(row.basis == ESTIMATED for row in rows):
+        note += " Estimated: the test accuracy less what packing lost on validation data."
+    if any(row.basis == VALIDATION for row in rows):
+        note += " Validation: not on the test data, and so in no chart."
     title = "Run"
     if len(rows) > 1:
         title, note = "Runs", f"A click on a heading sorts. {note}"
@@ -137,6 +148,7 @@ def _table(rows: Sequence[Row], path: Path) -> Markup:
 
 def _cells(row: Row, path: Path) -> list[Cell | str]:
     counted = "" if row.report else "soft"
+    known_by = [element("small", SHORT[row.basis])] if row.basis else []
     return [
         Cell(row.recipe or "-", class_="name"),
         row.model or "-",
@@ -144,7 +156,7 @@ def _cells(row: Row, path: Path) -> list[Cell | str]:
         row.seed or "-",
         Cell(units.percent(row.sparsity), row.sparsity),
         Cell(units.percent(row.dense), row.dense),
-        Cell(units.percent(row.final), row.final),
+        Cell(joined((units.percent(row.final), *known_by)), row.final),
         Cell("-" if row.drop is None else f"{row.drop:.2f}", row.drop),
         Cell("-" if row.bytes is None else units.count(row.bytes), row.bytes, counted),
         Cell("-" if row.ratio is None else f"{row.ratio:.1%}", row.ratio, counted),

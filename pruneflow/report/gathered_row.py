@@ -16,6 +16,11 @@ STATES = {
 }
 """What the states other than complete mean."""
 
+ESTIMATED = "after packing, estimated from validation"
+VALIDATION = "on validation data"
+SHORT = {ESTIMATED: "estimated", VALIDATION: "validation"}
+"""How an accuracy is known where it was not measured on the test data, in words and in one."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -30,11 +35,13 @@ class Row:
         seed: The random seed, as text.
         sparsity: Share of the prunable weights that are zero.
         dense: Test accuracy before the first pruning.
-        final: Test accuracy at the end.
+        final: Test accuracy at the end, of the network that ``bytes`` counts.
         bytes: Of the bundle; of a run that is not deployed, as counted in its result.
         dense_bytes: Of the same network with every weight.
         timing: What its deployment measured, unless the gate is red.
         report: The deployment's report, if there is one.
+        basis: How ``final`` is known where it was not measured on the test data:
+            :data:`ESTIMATED` or :data:`VALIDATION`.
     """
 
     folder: Path
@@ -50,11 +57,12 @@ class Row:
     dense_bytes: float | None = None
     timing: Timing | None = None
     report: Record | None = None
+    basis: str = ""
 
     @property
     def drop(self) -> float | None:
-        """The accuracy lost, in points."""
-        if self.dense is None or self.final is None:
+        """The test accuracy lost, in points."""
+        if self.dense is None or self.final is None or self.basis == VALIDATION:
             return None
         return 100 * (self.dense - self.final)
 

@@ -13,8 +13,11 @@ from rich.text import Text
 
 from pruneflow import runfolder
 from pruneflow.report import units
-from pruneflow.report.gathered_row import COMPLETE, STATES, Row
+from pruneflow.report.gathered_row import COMPLETE, ESTIMATED, STATES, VALIDATION, Row
 from pruneflow.report.html import clean
+
+MARKS = {ESTIMATED: "~", VALIDATION: "*"}
+"""What stands before an accuracy that was not measured on the test data."""
 
 
 def gathered_table(rows: Sequence[Row]) -> RenderableType:
@@ -32,6 +35,7 @@ def gathered_table(rows: Sequence[Row]) -> RenderableType:
     legend = [
         f"{below}Final: test accuracy at the end; lost: points of it; size: share of the dense "
         "network's bytes; speed-up: against the best dense engine.",
+        *(f"{MARKS[basis]} {basis}." for basis in MARKS if any(r.basis == basis for r in rows)),
         *(f"{state.capitalize()}: {STATES[state]}." for state in states),
     ]
     return Group(table, *(Text(clean(line), "dim") for line in legend))
@@ -42,7 +46,7 @@ def _cells(row: Row) -> list[Text]:
     numbers = (
         clean(row.seed),
         units.percent(row.sparsity),
-        units.percent(row.final),
+        f"{MARKS.get(row.basis, '')}{units.percent(row.final)}",
         "-" if row.drop is None else f"{row.drop:.2f}",
         units.percent(row.ratio),
         "-" if row.speedup is None else units.times(row.speedup),

@@ -11,8 +11,9 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from pruneflow.deploy.backends import BACKENDS, Run
-from pruneflow.deploy.backends.by_layer import ByLayer, replaced
+from pruneflow.deploy.backends.by_layer import KEPT, ByLayer, replaced
 from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
+from pruneflow.deploy.graphs.ops import Value
 from pruneflow.deploy.measure.gate import reference
 from pruneflow.deploy.measure.rounding import bounded
 from pruneflow.deploy.measure.timing import threads as using_threads
@@ -68,6 +69,10 @@ def computes(network: Network) -> Network:
     assume(any(node.op != "flatten" for node in network.graph.nodes))
     return network
 
+
+CONVOLUTION: dict[str, Value] = {
+    "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": 1,
+}  # fmt: skip
 
 mlp_nodes = (
     Node("fc1", "linear", (INPUT,), "fc1.weight", "fc1.bias"),
@@ -284,6 +289,25 @@ def test_a_replaced_layer_takes_rows_of_any_number_of_dimensions(mlp: Network) -
     for shape in ((12,), (4, 12), (2, 3, 12), (0, 12), (2, 0, 12)):
         x = torch.randn(shape)
         torch.testing.assert_close(run(x), module(x))
+
+
+def test_a_replaced_layer_is_kept_ready_for_the_last_few_shapes() -> None:
+    node = Node("0", "conv2d", (INPUT,), "0.weight", None, CONVOLUTION)
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, bias=False))
+    built = []
+
+    def build(layer: Layer) -> Run:
+        built.append(layer.input_shape[-1])
+        assert not torch.is_inference_mode_enabled()
+        return BACKENDS["torch"].build(layer.graph, {"0.weight": module[0].weight}, 1)
+
+    run = replaced(module, {"0": (Layer(node, (1, 5, 5)), build)})
+    with torch.inference_mode():
+        for side in (5, 6, 7, 8, 5, 9, 5, 6, 8):
+            x = torch.randn(2, 1, 5, side)
+            torch.testing.assert_close(run(x), module(x))
+    assert KEPT == 4
+    assert built == [5, 6, 7, 8, 9, 6]
 
 
 # -- what takes seconds --------------------------------------------------------------------

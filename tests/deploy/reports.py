@@ -28,7 +28,7 @@ PARTS = dict.fromkeys(("values", "index", "scales", "plain", "header"), int)
 LAYER: dict[str, Any] = {
     "name": str, "op": str, "shape": list, "parameters": int, "nonzeros": int,
     "sparsity": NUMBER, "flops_share": NUMBER, "layout": str, "bytes": int, "dense_bytes": int,
-    "entropy_bytes": int, "backend": str, "why": str, "times": dict,
+    "entropy_bytes": int, "backend": str, "fastest_alone": str, "why": str, "times": dict,
 }  # fmt: skip
 ACCURACY: dict[str, Any] = {
     "metric": str, "split": str, "samples": int, "before": NUMBER, "after": NUMBER,
@@ -43,7 +43,7 @@ CELL: dict[str, Any] = {
 TIMES: dict[str, Any] = {
     "kind": str, "cold": NUMBER, "median": NUMBER, "low": NUMBER, "high": NUMBER, "samples": list,
 }  # fmt: skip
-VERDICT: dict[str, Any] = {"runs": str, "why": str, "wins_from": (dict, MAYBE)}
+VERDICT: dict[str, Any] = {"runs": str, "why": str, "wins_from": (list, MAYBE)}
 DEVICE: dict[str, Any] = {
     "cpu": str, "cores": int, "machine": str, "system": str, "compiler": (str, MAYBE),
     "load": list,
@@ -90,7 +90,8 @@ def _require_sizes(report: dict[str, Any], size: int, shared: bool) -> None:
         _fits(layer, LAYER)
         assert layer["layout"] in FORMATS
         assert abs(layer["sparsity"] - 1 + layer["nonzeros"] / layer["parameters"]) < 1e-9
-        assert layer["backend"] in {*layer["times"], "torch"}
+        assert layer["fastest_alone"] in {*layer["times"], "torch"}
+        assert layer["backend"] in {*layer["times"], report["latency"][0]["chosen"]}
         for name in layer["times"]:
             assert "missing" not in report["engines"][name]
     shares = sum(layer["flops_share"] for layer in layers)

@@ -424,7 +424,7 @@ def test_nobody_asks_when_sparse_would_win_where_dense_was_asked_for(
 ) -> None:
     register("fake", takes_layers=False)
     clock.set("fake", 10)
-    monkeypatch.setattr("pruneflow.deploy.api.wins_from", lambda *given: 0.9)
+    monkeypatch.setattr("pruneflow.deploy.measure.crossover.wins_from", lambda *given: 0.9)
     verdict = deploy(small(), X, "fake", backend="torch").report["verdict"]
     assert (verdict["runs"], verdict["wins_from"]) == ("dense", None)
     assert verdict["why"].startswith("'torch' was asked for")
@@ -459,17 +459,18 @@ def test_a_dense_verdict_says_how_near_sparse_came_and_when_it_would_win(
         asked.append((backend, len(x), threads))
         return 0.9
 
-    monkeypatch.setattr("pruneflow.deploy.api.wins_from", from_where)
+    monkeypatch.setattr("pruneflow.deploy.measure.crossover.wins_from", from_where)
     verdict = deploy(small(), X, "fake").report["verdict"]
     assert verdict["runs"] == "dense"
-    assert verdict["wins_from"] == {"sparsity": 0.9, "batch": 1}
+    assert verdict["wins_from"] == [
+        {"sparsity": 0.9, "batch": 1, "threads": 1},
+        {"sparsity": 0.9, "batch": 3, "threads": 1},
+    ]
     assert "the nearest is 1.03 times as fast as 'torch' at batch 1" in verdict["why"]
-    assert "it would win from 90% sparsity on at batch 1" in verdict["why"]
-    assert asked == [("fake", 1, 1)]
-    monkeypatch.setattr("pruneflow.deploy.api.wins_from", lambda *given: None)
+    assert asked == [("fake", 1, 1), ("fake", 3, 1)]
+    monkeypatch.setattr("pruneflow.deploy.measure.crossover.wins_from", lambda *given: None)
     verdict = deploy(small(), X, "fake").report["verdict"]
-    assert verdict["wins_from"] is None
-    assert "it would win at no sparsity tried" in verdict["why"]
+    assert verdict["wins_from"][0] == {"sparsity": None, "batch": 1, "threads": 1}
 
 
 @pytest.mark.parametrize(
@@ -508,6 +509,28 @@ def test_the_winner_of_every_layer_is_tried_together(clock: Clock, register: Reg
     assert {layer["name"]: layer["backend"] for layer in done.report["layers"]} == place
     assert load("out").backend_for(1) == "by_layer"
     torch.testing.assert_close(load("out")(X), load("out", backend="torch")(X))
+
+
+@pytest.mark.parametrize(("again", "chosen"), [(90, "fake"), (97, "torch")])
+def test_a_small_win_has_to_show_twice(
+    clock: Clock, register: Register, again: float, chosen: str
+) -> None:
+    register("fake", takes_layers=False)
+    inner = clock.interleaved
+
+    def interleaved(runs: Any, x: torch.Tensor, seconds: float) -> Any:
+        clock.set("fake", again if set(runs) == {"fake", "torch"} else 90)
+        return inner(runs, x, seconds)
+
+    register("slow", "dense", takes_layers=False)
+    clock.set("slow", 500)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pruneflow.deploy.measure.grid.interleaved", interleaved)
+        done = deploy(small(), X, "fake", "slow", batches=[1])
+    require_sound(done.report)
+    (cell,) = done.report["latency"]
+    assert cell["chosen"] == chosen
+    assert cell["engines"]["fake"]["median"] == again
 
 
 # -- values and accuracy ---------------------------------------------------------------------

@@ -190,6 +190,7 @@ def test_whatever_stands_there_is_damage_or_a_choice_that_can_be_asked(tree: Any
         ({"more": 1}, "choice: its keys are not device and cells"),
         ({"input_shape": [0]}, "choice.input_shape: it is no shape"),
         ({"input_shape": [2**20, 2**20]}, "choice.input_shape: it is no shape"),
+        ({"input_shape": [2**24, 2]}, "choice.input_shape: it is no shape"),
         ({"input_shape": [1] * 17}, "choice.input_shape: it is no shape"),
         ({"cells": [{"threads": 0, "batch": 1, "backend": "c"}]}, "threads is no number from 1"),
         ({"cells": [{"threads": 1, "batch": True, "backend": "c"}]}, "batch is no number from 1"),
@@ -209,3 +210,17 @@ def test_damage_is_named(change: dict[str, Any], words: str) -> None:
 def test_nothing_measured_is_dense_torch() -> None:
     assert Choice.from_json({}) == Choice()
     assert Choice().best(4, 16) == Cell(4, 16, "torch")
+
+
+def test_compiled_torch_is_best_where_it_was_measured_only() -> None:
+    choice = Choice((Cell(1, 1, "torch_compile"), Cell(1, 64, "c"), Cell(2, 1, "torch_compile")))
+    places = [(1, 1), (1, 2), (1, 64), (2, 1), (2, 2), (4, 1)]
+    found = [choice.best(*place) for place in places]
+    wanted = ["torch_compile", "torch", "c", "torch_compile", "torch", "torch"]
+    assert [cell.backend for cell in found] == wanted
+    assert [(cell.threads, cell.batch) for cell in found] == places
+
+
+@pytest.mark.parametrize("shape", [[2**24], [2**12, 2**12]])
+def test_the_largest_inputs_can_be_read(shape: list[int]) -> None:
+    assert Choice.from_json({**WHOLE, "input_shape": shape}).input_shape == tuple(shape)

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from pruneflow import deploy_model, load
 from pruneflow.deploy.backends.base import BACKENDS
 from pruneflow.deploy.bundles import bundle as bundles
 from pruneflow.deploy.choice import Cell, Choice
+from pruneflow.deploy.measure import machine
+from pruneflow.deploy.measure.timing import threads as using_threads
 from pruneflow.errors import BundleError, ConfigError, DeployError
 from tests.deploy.fakes import Clock, Fake, deploy
 from tests.deploy.networks import prune_, small_resnet
@@ -32,12 +35,12 @@ def small() -> nn.Module:
     return prune_(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)), 0.5)
 
 
-def chosen(*cells: Cell, module: nn.Module | None = None) -> None:
-    """A bundle in ``out`` that says what was measured; ``small()`` by default."""
-    done = deploy(module or small(), X, "torch")
+def chosen(*cells: Cell, device: str | None = None, asked: str | None = None) -> None:
+    """A bundle of ``small()`` in ``out`` that says what was measured; here by default."""
+    done = deploy(small(), X, "torch")
     old = bundles.read(done.bundle)
     tensors = {name: old.packed.get(name, tensor) for name, tensor in old.tensors.items()}
-    choice = Choice(tuple(cells), "a cpu").to_json()
+    choice = Choice(tuple(cells), device or machine.cpu(), (), asked).to_json()
     bundles.write(done.bundle, tensors, old.graph, old.preprocessing, choice)
 
 
@@ -82,12 +85,97 @@ def test_threads_decide_too(clock: Clock, register: Register) -> None:
     register("few")
     register("lots")
     chosen(Cell(1, 1, "few"), Cell(2, 1, "lots"))
-    assert load("out").backend_for(1) == "few"
-    torch.set_num_threads(2)
-    try:
-        assert load("out").backend_for(1) == "lots"
-    finally:
-        torch.set_num_threads(1)
+    loaded = load("out")
+    for count, name in ((1, "few"), (2, "lots"), (1, "few")):
+        with using_threads(count):
+            assert loaded.backend_for(1) == load("out").backend_for(1) == name
+
+
+def test_another_number_of_threads_runs_what_was_made_ready_for_it(
+    clock: Clock, register: Register
+) -> None:
+    few, lots, asked = register("few"), register("lots"), register("asked")
+    built: list[int] = []
+    inner = asked.build
+
+    def build(graph: Any, tensors: Any, threads: int) -> Any:
+        built.append(threads)
+        return inner(graph, tensors, threads)
+
+    asked.build = build  # type: ignore[method-assign]
+    chosen(Cell(1, 1, "few"), Cell(2, 1, "lots"))
+    measured, fixed = load("out"), load("out", backend="asked")
+    for count in (1, 2, 1, 2):
+        with using_threads(count):
+            measured(X)
+            fixed(X)
+    assert (few.calls, lots.calls, asked.calls) == ([5, 5], [5, 5], [5, 5, 5, 5])
+    assert built == [1, 2]
+
+
+def test_compiled_torch_runs_the_sizes_it_was_measured_with_only(
+    clock: Clock, register: Register
+) -> None:
+    compiled = register("torch_compile")
+    chosen(Cell(1, 1, "torch_compile"), Cell(1, 64, "torch_compile"))
+    loaded = load("out")
+    for batch in (1, 64, 0, 2, 63, 65):
+        loaded(torch.rand(batch, 8))
+    with using_threads(2):
+        loaded(torch.rand(1, 8))
+    assert compiled.calls == [1, 64]
+
+
+@pytest.mark.parametrize("backend", [None, "torch", "c", "onnxruntime", "torch_csr"])
+@pytest.mark.parametrize("loads_inside", [False, True])
+@pytest.mark.parametrize("opaque", [False, True])
+def test_what_was_made_ready_in_inference_mode_runs_outside_of_it(
+    clock: Clock, backend: str | None, loads_inside: bool, opaque: bool
+) -> None:
+    if backend and (why := BACKENDS[backend].missing()):
+        pytest.skip(why)
+    if opaque and backend == "onnxruntime":
+        pytest.skip("it runs graphs only")
+    module = nn.Sequential(nn.Linear(8, 16), nn.GELU() if opaque else nn.ReLU(), nn.Linear(16, 3))
+    deploy(module, X)
+    into = module if opaque else None
+    with torch.inference_mode(loads_inside):
+        loaded = load("out", into=into, backend=backend)
+    with torch.inference_mode():
+        before = loaded(X)
+    x = X.clone().requires_grad_()
+    for y in (loaded(X), loaded(x)):
+        assert torch.equal(y, before)
+    assert not loaded(X).requires_grad
+    if backend in (None, "torch"):
+        loaded(x).sum().backward()
+        module(wanted := X.clone().requires_grad_()).sum().backward()
+        torch.testing.assert_close(x.grad, wanted.grad)
+    assert all(weight.requires_grad for weight in module.parameters())
+
+
+OTHERS: list[tuple[Any, str]] = [
+    (X.numpy(), "the network takes a torch.Tensor, not a ndarray"),
+    ([1.0] * 8, "the network takes a torch.Tensor, not a list"),
+    (torch.tensor(1.0), r"the network takes inputs of \(n, 8\), not \(\)"),
+    (X[0], r"the network takes inputs of \(n, 8\), not \(8,\)"),
+    (X.double(), "the network takes float32 on the CPU, not torch.float64 on cpu"),
+]
+
+
+@pytest.mark.parametrize("backend", [None, "torch", "c"])
+@pytest.mark.parametrize(("other", "words"), OTHERS)
+def test_what_is_no_batch_is_refused(
+    clock: Clock, backend: str | None, other: Any, words: str
+) -> None:
+    deploy(small(), X)
+    loaded = load("out", backend=backend)
+    with pytest.raises(DeployError, match=words):
+        loaded(other)
+    loaded(X)
+    if not isinstance(other, torch.Tensor) or other.dim() == 0:
+        with pytest.raises(DeployError, match=words):
+            loaded(other)
 
 
 @pytest.mark.parametrize("backend", ["torch", "c", "onnxruntime", "torch_csr"])
@@ -136,6 +224,42 @@ def test_a_machine_that_lacks_the_engine_warns_and_runs_dense_torch(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load("out", backend="torch")(X)  # whoever names it is not warned
+
+
+def test_what_is_missing_is_told_once_for_all_sizes(clock: Clock, register: Register) -> None:
+    register("fake", absent="buy one")
+    chosen(Cell(1, 1, "fake"), Cell(1, 64, "fake"), Cell(1, 512, "lost"))
+    loaded = load("out")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for batch in (1, 64, 2, 1, 512):
+            loaded(torch.rand(batch, 8))
+            assert loaded.backend_for(batch) == "torch"
+    assert ["'fake', but buy one" in str(each.message) for each in told] == [True, False]
+    assert "there is no backend lost here" in str(told[1].message)
+    assert told[0].filename == __file__
+
+
+def test_a_measurement_of_another_processor_is_told(clock: Clock) -> None:
+    chosen(Cell(1, 1, "torch"), device="\x1b[31mEniac")
+    with pytest.warns(UserWarning, match="this machine anew") as told:
+        loaded = load("out")
+    text = str(told[0].message)
+    assert r"was measured on ''\x1b[31mEniac''" in text
+    assert f"this is '{machine.cpu()}'" in text
+    assert "'pruneflow deploy' measures this machine anew" in text
+    assert told[0].filename == __file__
+    loaded(X)
+    assert len(told) == 1
+
+
+def test_where_no_measurement_is_used_no_processor_is_told(clock: Clock) -> None:
+    chosen(Cell(1, 1, "torch"), device="Eniac")
+    load("out", backend="torch")
+    chosen(Cell(1, 1, "torch"), device="Eniac", asked="torch")
+    load("out")
+    chosen(device="Eniac")
+    load("out")
 
 
 @pytest.mark.parametrize(
@@ -227,29 +351,88 @@ def test_a_bundle_that_holds_its_network_needs_no_module(clock: Clock) -> None:
 # -- inside torch's own tools ----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("backend", [None, "torch", "c"])
+def test_hooks_fire(clock: Clock, backend: str | None) -> None:
+    deploy(small(), X)
+    loaded = load("out", backend=backend)
+    y, seen = loaded(X), []
+    handles = [
+        loaded.register_forward_pre_hook(lambda module, inputs: seen.append("before")),
+        loaded.register_forward_hook(lambda module, inputs, output: output + 1),
+        register_module_forward_hook(
+            lambda module, *_: seen.append("global") if module is loaded else None
+        ),
+    ]
+    for batch in (X, X[:1]):
+        torch.testing.assert_close(loaded(batch), y[: len(batch)] + 1)
+    assert seen.count("before") == seen.count("global") == 2
+    for handle in handles:
+        handle.remove()
+    assert torch.equal(loaded(X), y)
+    assert len(seen) == 4
+
+
+def test_backward_hooks_fire(clock: Clock) -> None:
+    deploy(small(), X)
+    loaded, seen = load("out", backend="torch"), []
+    loaded.register_full_backward_hook(lambda *_: seen.append("backward"))
+    loaded(X.clone().requires_grad_()).sum().backward()
+    assert seen == ["backward"]
+
+
+def test_a_call_without_hooks_goes_straight_to_what_runs_it(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(small(), X)
+    loaded = load("out")
+    y = loaded(X)
+    monkeypatch.setattr(nn.Module, "__call__", lambda *_: pytest.fail("the long way"))
+    monkeypatch.setattr(type(loaded), "forward", lambda *_: pytest.fail("the long way"))
+    loaded._runs[1, len(X)] = lambda x: y
+    assert loaded(X) is y
+
+
+def test_compiling_it_in_place_is_accepted(clock: Clock) -> None:
+    deploy(small(), X)
+    loaded = load("out", backend="torch")
+    right, graphs = loaded(X), []
+
+    def count(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    loaded.compile(backend=count, fullgraph=True)
+    with torch.no_grad():
+        assert torch.equal(loaded(X), right)
+    assert len(graphs) == 1
+
+
 def pictures() -> torch.Tensor:
     """A batch for a residual network."""
     return torch.rand(3, 3, 16, 16)
 
 
+@pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
-def test_torch_export_accepts_the_torch_backend(clock: Clock, dynamic: bool) -> None:
+def test_torch_export_accepts_the_torch_backend(clock: Clock, dynamic: bool, strict: bool) -> None:
     deploy(prune_(small_resnet(), 0.5), pictures())
     loaded = load("out", backend="torch")
     shapes = ({0: torch.export.Dim("batch", min=1, max=64)},) if dynamic else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        program = torch.export.export(loaded, (pictures(),), dynamic_shapes=shapes)
+        program = torch.export.export(loaded, (pictures(),), dynamic_shapes=shapes, strict=strict)
     for x in (pictures(), *([torch.rand(7, 3, 16, 16)] if dynamic else [])):
         torch.testing.assert_close(program.module()(x), loaded(x))
 
 
-def test_torch_compile_accepts_the_torch_backend(clock: Clock) -> None:
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+def test_torch_compile_accepts_the_torch_backend(clock: Clock, dynamic: bool) -> None:
     deploy(prune_(small_resnet(), 0.5), pictures())
     loaded, x = load("out", backend="torch"), pictures()
-    whole = torch.compile(loaded, fullgraph=True, backend="aot_eager")
+    whole = torch.compile(loaded, fullgraph=True, backend="aot_eager", dynamic=dynamic)
     with torch.no_grad():
-        torch.testing.assert_close(whole(x), loaded(x))
+        for batch in (x, x[:2]):
+            torch.testing.assert_close(whole(batch), loaded(batch))
 
 
 def test_inductor_compiles_the_torch_backend(clock: Clock) -> None:

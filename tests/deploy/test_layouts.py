@@ -20,7 +20,7 @@ ALLOWED = {
     "balanced": {*FORMATS},
     "size": {*FORMATS},
 }
-"""latency: no decoding at load; balanced and size: whatever is smallest."""
+"""latency: quick to read at load; balanced and size: whatever is smallest."""
 
 
 @st.composite

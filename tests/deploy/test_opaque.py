@@ -139,6 +139,39 @@ def test_another_module_is_refused_and_left_alone(
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
+def test_a_bundle_that_cannot_run_leaves_the_module_alone(clock: Clock) -> None:
+    """A stranger's shape of inputs; and a backend that cannot run it."""
+    done = deploy(Gelu(), X)
+    old = bundles.read(done.bundle)
+    tensors = {name: old.packed.get(name, tensor) for name, tensor in old.tensors.items()}
+    module = Gelu()
+    before = copy.deepcopy(module.state_dict())
+    with pytest.raises(DeployError, match="backend 'onnxruntime': it runs graphs only"):
+        load("out", into=module, backend="onnxruntime")
+    choice = {**old.choice, "input_shape": [7]}
+    bundles.write(done.bundle, tensors, None, old.preprocessing, choice)
+    with pytest.raises(DeployError, match="the network cannot run the example"):
+        load("out", into=module)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_a_module_that_counts_its_runs_has_the_bundles_count(clock: Clock) -> None:
+    class Counting(Gelu):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.seen += 1
+            return super().forward(x)
+
+    deploy(Counting(), X)
+    module = Counting()
+    module.seen.fill_(9)
+    load("out", into=module)(X)
+    assert module.seen == 0
+
+
 @pytest.mark.parametrize("values", ["fp32", "int8"])
 def test_a_shared_weight_is_one_whatever_the_values(clock: Clock, values: str) -> None:
     module = prune_(Tied(), 0.5).eval()

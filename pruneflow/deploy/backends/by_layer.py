@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import torch
 from torch import nn
@@ -13,6 +15,9 @@ from pruneflow.deploy.graphs.executor import GraphModule
 from pruneflow.deploy.graphs.graph import Graph, Node
 from pruneflow.deploy.graphs.ops import Shape
 from pruneflow.deploy.network import Layer
+
+KEPT = 4
+"""Shapes of inputs that a replaced layer stays ready for."""
 
 
 class ByLayer(GraphModule):
@@ -35,7 +40,8 @@ class ByLayer(GraphModule):
 
 
 class Replaced(nn.Module):
-    """In place of a layer of a module; made ready for each shape of inputs when it comes.
+    """In place of a layer of a module; made ready for each shape of inputs when it comes,
+    and for the last few of them at a time.
 
     It has the layer's weight and bias, for modules that read them themselves.
 
@@ -49,16 +55,27 @@ class Replaced(nn.Module):
         super().__init__()
         self._layer, self._build = layer, build
         self.weight, self.bias = original.weight, original.bias
-        self._runs: dict[Shape, Run] = {}
+        self._runs: OrderedDict[Shape, Run] = OrderedDict()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """What the layer would return."""
         dims = len(self._layer.input_shape)
         shape = tuple(x.shape[x.dim() - dims :])
-        if shape not in self._runs:
-            self._runs[shape] = self._build(Layer(self._layer.node, shape))
-        y = self._runs[shape](x.reshape(-1, *shape))
+        y = self._run(shape)(x.reshape(-1, *shape))
         return y.reshape(*x.shape[: x.dim() - dims], *y.shape[1:])
+
+    def _run(self, shape: Shape) -> Run:
+        run = self._runs.get(shape)
+        if run is None:
+            with torch.inference_mode(False), torch.no_grad():  # later calls may be in neither
+                run = self._build(Layer(self._layer.node, shape))
+            self._runs[shape] = run
+            if len(self._runs) > KEPT:
+                self._runs.popitem(last=False)
+        else:
+            with suppress(KeyError):  # another thread may just have dropped it
+                self._runs.move_to_end(shape)
+        return run
 
 
 def replaced(module: nn.Module, builds: Mapping[str, tuple[Layer, Callable[[Layer], Run]]]) -> Run:

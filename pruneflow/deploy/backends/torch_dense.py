@@ -1,4 +1,4 @@
-"""Dense torch: eager, and compiled by Inductor."""
+"""Dense torch: eager, and compiled by Inductor with and without frozen weights."""
 
 from __future__ import annotations
 
@@ -47,13 +47,21 @@ class Compiled(Eager):
             return "torch.compile needs a C++ compiler: install g++"
         return None
 
+    freezes: ClassVar[bool] = False
+
     def build(self, graph: Graph, tensors: Tensors, threads: int) -> Run:
         """See base class."""
-        return _Compiled(GraphModule(graph, tensors).eval())
+        return _Compiled(GraphModule(graph, tensors).eval(), self.freezes)
 
     def build_module(self, module: nn.Module, threads: int) -> Run | None:
         """See base class."""
-        return _Compiled(module)
+        return _Compiled(module, self.freezes)
+
+
+class Frozen(Compiled):
+    """The same with weights as constants, laid out beforehand as the kernels want them."""
+
+    freezes: ClassVar[bool] = True
 
 
 class _Compiled:
@@ -63,16 +71,19 @@ class _Compiled:
     whom, and after eight of them runs it eagerly from then on.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
+    def __init__(self, module: nn.Module, freezes: bool) -> None:
+        self._module, self._freezes = module, freezes
         self._runs: dict[int, Run] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         run = self._runs.get(x.shape[0])
-        return self._first_call(x) if run is None else run(x)
+        with torch.no_grad():  # Inductor freezes weights only where nobody asks for gradients
+            return self._first_call(x) if run is None else run(x)
 
     def _first_call(self, x: torch.Tensor) -> torch.Tensor:
-        with warnings.catch_warnings():
+        from torch._inductor import config
+
+        with warnings.catch_warnings(), config.patch(freezing=self._freezes):
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of torch
             run = torch.compile(_function(self._module), dynamic=False)
             y = run(x)
@@ -92,3 +103,4 @@ def _function(module: nn.Module) -> Run:
 
 BACKENDS.register("torch")(Eager())
 BACKENDS.register("torch_compile")(Compiled())
+BACKENDS.register("torch_compile_frozen")(Frozen())

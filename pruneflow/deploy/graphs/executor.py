@@ -31,7 +31,8 @@ class GraphModule(nn.Module):
         self.graph = graph
         self._slots = {name: f"tensor_{i}" for i, name in enumerate(graph.tensor_names())}
         for name, slot in self._slots.items():
-            self.register_buffer(slot, tensors[name].detach().clone())
+            weight = tensors[name].detach().clone()
+            self.register_parameter(slot, nn.Parameter(weight, requires_grad=False))
         self._last_read = {name: node.name for node in graph.nodes for name in node.inputs}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -45,10 +45,10 @@ class Candidates:
 
 
 def worse(one: Verdict, other: Verdict) -> Verdict:
-    """The one that speaks against an engine, or else that with the larger error."""
+    """The one that speaks against an engine, or else that which came nearer to its bound."""
     if one.passed != other.passed:
         return other if one.passed else one
-    return one if one.error >= other.error else other
+    return one if one.share >= other.share else other
 
 
 def _shown(verdict: Verdict) -> str:
@@ -97,19 +97,24 @@ def failure(error: Exception) -> str:
 
 def exclude_failed(found: list[Candidates]) -> None:
     """Leave out everywhere what failed with one of the numbers of threads."""
-    absent = {name: why for one in found for name, why in one.absent.items()}
+    failed = absent(found)
     for one in found:
-        one.runs = {name: run for name, run in one.runs.items() if name not in absent}
-        one.absent = absent | one.absent
+        one.runs = {name: run for name, run in one.runs.items() if name not in failed}
+        one.absent = failed | one.absent
 
 
-def verdicts(found: list[Candidates]) -> dict[str, Verdict]:
+def worst_verdicts(found: list[Candidates]) -> dict[str, Verdict]:
     """The worst that was said of every engine."""
     worst: dict[str, Verdict] = {}
     for one in found:
         for name, verdict in one.verdicts.items():
             worst[name] = worse(worst.get(name, verdict), verdict)
     return worst
+
+
+def absent(found: list[Candidates]) -> dict[str, str]:
+    """Why engines were not timed, by name."""
+    return {name: why for one in found for name, why in one.absent.items()}
 
 
 def describe(found: list[Candidates], timed: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -120,9 +125,7 @@ def describe(found: list[Candidates], timed: Collection[str]) -> dict[str, dict[
         timed: Names of those that were timed, at least once.
     """
     described: dict[str, dict[str, Any]] = {
-        name: {"kind": engines.kind_of(name), "missing": why}
-        for one in found
-        for name, why in one.absent.items()
+        name: {"kind": engines.kind_of(name), "missing": why} for name, why in absent(found).items()
     }
     for name in timed:
         described[name] = {"kind": engines.kind_of(name)}

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from pruneflow.deploy import engines
 from pruneflow.deploy.backends.base import Run
-from pruneflow.deploy.measure.grid import MARGIN
+from pruneflow.deploy.measure.candidates import Candidates
+from pruneflow.deploy.measure.grid import MARGIN, Outcome
 from pruneflow.deploy.measure.timing import interleaved, speedup
 from pruneflow.deploy.measure.timing import threads as using_threads
 from pruneflow.deploy.network import Network
 
 PROBES = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 SECONDS = 0.2
+ROUNDS = 2
+"""A win has to show so many times."""
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """From where on sparse would run a cell in which dense does.
+
+    Attributes:
+        batch: Samples in a call.
+        threads: Threads it may use.
+        sparsity: The least of those tried that wins; None: none of them.
+    """
+
+    batch: int
+    threads: int
+    sparsity: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"sparsity": self.sparsity, "batch": self.batch, "threads": self.threads}
 
 
 def wins_from(
@@ -34,10 +58,38 @@ def wins_from(
     with using_threads(threads):
         for sparsity, sparser in _sparser(network):
             runs = {"sparse": engines.build(sparser, backend, threads), "dense": dense}
-            times = interleaved(runs, x, SECONDS)
-            if speedup(times["sparse"], times["dense"]) >= MARGIN:
+            if all(_wins(runs, x) for _ in range(ROUNDS)):
                 return sparsity
     return None
+
+
+def crossovers(
+    network: Network, found: list[Candidates], outcomes: list[Outcome], inputs: torch.Tensor
+) -> list[Crossover]:
+    """Of every cell in which dense runs though sparse engines could.
+
+    Args:
+        network: As it is.
+        found: The engines, by number of threads.
+        outcomes: Of all cells.
+        inputs: At least as many as the largest batch.
+    """
+    runs = {candidates.threads: candidates.runs for candidates in found}
+    answers = []
+    for outcome in outcomes:
+        cell = outcome.cell
+        sparse = [n for n in engines.of_kind(outcome.times, "sparse") if n != engines.BY_LAYER]
+        if sparse and engines.kind_of(cell.backend) == "dense":
+            nearest = min(sparse, key=lambda name: outcome.times[name].median)
+            dense = runs[cell.threads][outcome.best_dense]
+            least = wins_from(network, nearest, dense, inputs[: cell.batch], cell.threads)
+            answers.append(Crossover(cell.batch, cell.threads, least))
+    return answers
+
+
+def _wins(runs: Mapping[str, Run], x: torch.Tensor) -> bool:
+    times = interleaved(runs, x, SECONDS)
+    return speedup(times["sparse"], times["dense"]) >= MARGIN
 
 
 def _sparser(network: Network) -> Iterator[tuple[float, Network]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from math import inf
 
 import torch
 
@@ -27,11 +28,13 @@ class Reference:
         inputs: float32 (n, ...).
         outputs: float64 (n, ...).
         bound: For each output.
+        precision: What they were computed in.
     """
 
     inputs: torch.Tensor
     outputs: torch.Tensor
     bound: torch.Tensor
+    precision: str = "float64"
 
     def judge(self, run: Run, batch: int) -> Verdict:
         """Compare an engine's outputs, a batch at a time."""
@@ -40,9 +43,10 @@ class Reference:
         if found.shape != self.outputs.shape:
             return Verdict(False, float("inf"), 0.0)
         error = (found - self.outputs).abs()
-        worst = int((error / self.bound).argmax())
+        worst = int((error / self.bound).nan_to_num(torch.inf).argmax())
         passed = bool((error <= self.bound).all())  # NaN is not
-        return Verdict(passed, float(error.max()), float(self.bound.reshape(-1)[worst]))
+        nearest = (float(each.reshape(-1)[worst]) for each in (error, self.bound))
+        return Verdict(passed, *nearest)
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,18 @@ class Verdict:
 
     Attributes:
         passed: Every output lies within its bound.
-        error: The largest difference.
-        bound: The bound of the output that came nearest to its own.
+        error: The difference at the output that came nearest to its bound, or went furthest past.
+        bound: The bound of that output.
     """
 
     passed: bool
     error: float
     bound: float
+
+    @property
+    def share(self) -> float:
+        """The error as a share of its bound."""
+        return self.error / self.bound if self.bound else inf * self.error
 
 
 def reference(network: Network, inputs: torch.Tensor) -> Reference:
@@ -67,26 +76,28 @@ def reference(network: Network, inputs: torch.Tensor) -> Reference:
         DeployError: They are not finite.
     """
     with torch.no_grad():
-        if network.graph is not None:
-            right = bounded(network.graph, network.tensors, inputs)
-            outputs, bound = right.value, right.bound
-        else:
-            outputs, bound = _observed(network, inputs)
-    if not bool(torch.isfinite(outputs).all()):
+        if network.graph is None:
+            return _finite(_observed(network, inputs))
+        right = bounded(network.graph, network.tensors, inputs)
+    return _finite(Reference(inputs, right.value, right.bound))
+
+
+def _finite(right: Reference) -> Reference:
+    if not bool(torch.isfinite(right.outputs).all()):
         raise DeployError("the network's outputs are not finite: nothing can be checked")
-    return Reference(inputs, outputs, bound)
+    return right
 
 
-def _observed(network: Network, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _observed(network: Network, inputs: torch.Tensor) -> Reference:
     """For a module that is no graph: dense torch's own error says what float32 can do."""
     assert network.module is not None
-    single = network.module(inputs).double()
+    single = network.module(inputs.clone()).double()
+    precision = "float64"
     try:
         outputs = copy.deepcopy(network.module).double()(inputs.double())
     except RuntimeError:  # it makes float32 tensors of its own
-        outputs = single
+        outputs, precision = single, "float32"
     longest = max((network.tensors[name][0].numel() for name in network.weights), default=1)
     least = gamma(longest) * outputs.abs().max()
-    return outputs, torch.full_like(
-        outputs, float(HEADROOM * (single - outputs).abs().max() + least)
-    )
+    bound = float(HEADROOM * (single - outputs).abs().max() + least)
+    return Reference(inputs, outputs, torch.full_like(outputs, bound), precision)

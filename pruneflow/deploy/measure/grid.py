@@ -13,14 +13,17 @@ from pruneflow.deploy import engines
 from pruneflow.deploy.backends.base import BACKENDS, Run
 from pruneflow.deploy.choice import Cell
 from pruneflow.deploy.engines import BY_LAYER
-from pruneflow.deploy.measure.candidates import Candidates, Tell, failure, verdicts
-from pruneflow.deploy.measure.gate import Reference
+from pruneflow.deploy.measure.candidates import Candidates, Tell, failure, worst_verdicts
+from pruneflow.deploy.measure.gate import Reference, reference
 from pruneflow.deploy.measure.timing import Times, interleaved, speedup
 from pruneflow.deploy.measure.timing import threads as using_threads
-from pruneflow.deploy.network import Layer, Network
+from pruneflow.deploy.network import Layer, Network, of_graph
 
 MARGIN = 1.05
 """Sparse runs where it is so many times as fast as the best dense engine."""
+
+DOUBTFUL = 1.25
+"""A smaller win has to show again, in a round of its own between the two."""
 
 LAYER_SHARE = 0.25
 """Of a cell's seconds, for each layer by itself."""
@@ -47,7 +50,7 @@ class Outcome:
     @property
     def speedup(self) -> float:
         """How many times faster than the best dense engine the chosen one is."""
-        return speedup(self.times[self.cell.backend], self.times[self.best_dense])
+        return _speedup(self.times, self.cell.backend, self.best_dense)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; times in microseconds."""
@@ -64,7 +67,7 @@ class Outcome:
 def measure(
     network: Network,
     candidates: Candidates,
-    reference: Reference,
+    right: Reference,
     batch: int,
     seconds: float,
     fixed: str | None,
@@ -75,7 +78,7 @@ def measure(
     Args:
         network: What is run.
         candidates: The engines, checked.
-        reference: Holds inputs, and checks the engine made of the layers' winners.
+        right: Holds inputs, and checks the engine made of the layers' winners.
         batch: Samples in a call.
         seconds: For the whole network.
         fixed: The backend that runs whatever is found.
@@ -83,7 +86,7 @@ def measure(
     """
     threads = candidates.threads
     tell(f"timing batch {batch}, {threads} thread{'s' * (threads > 1)}")
-    x = _batch_of(reference.inputs, batch)
+    x = right.inputs[:batch].contiguous()
     with using_threads(threads):
         by_layer = {
             layer.name: layer_times(network, layer, candidates, batch, seconds * LAYER_SHARE)
@@ -94,10 +97,14 @@ def measure(
         }
         runs = dict(candidates.runs)
         if _is_mixed(winners):
-            runs |= _mixed(network, winners, candidates, reference, batch)
+            runs |= _mixed(network, winners, candidates, right, batch)
         times = interleaved(runs, x, seconds)
-    best_dense = _fastest(times, "dense")
-    chosen = fixed or _choose(times, best_dense)
+        best_dense = _fastest(times, "dense")
+        chosen = fixed or _choose(times, best_dense)
+        if not fixed and chosen != best_dense and _speedup(times, chosen, best_dense) < DOUBTFUL:
+            pair = {name: runs[name] for name in (chosen, best_dense)}
+            times = {**times, **interleaved(pair, x, seconds)}
+            chosen = chosen if _speedup(times, chosen, best_dense) >= MARGIN else best_dense
     layers = winners if chosen == BY_LAYER else {}
     return Outcome(times, best_dense, Cell(threads, batch, chosen, layers), by_layer)
 
@@ -105,34 +112,35 @@ def measure(
 def layer_times(
     network: Network, layer: Layer, candidates: Candidates, batch: int, seconds: float
 ) -> dict[str, float]:
-    """Microseconds of a layer by itself, by backend; each runs through the same call."""
+    """Microseconds of a layer by itself, by backend; of those that compute it right."""
     tensors = network.layer_tensors(layer)
     generator = torch.Generator().manual_seed(batch)
     x = torch.randn(batch * layer.rows, *layer.input_shape, generator=generator)
+    right = reference(of_graph(layer.graph, tensors), x)
     runs = {}
     for name in candidates.runs:
         backend = BACKENDS[name]
         with suppress(Exception):  # it runs the whole network and not this layer: never mind
             if backend.takes_layers and not backend.refuses(layer.graph):
                 run = backend.build(layer.graph, tensors, candidates.threads)
-                with torch.inference_mode():
-                    run(x)
-                runs[name] = run
+                if right.judge(run, len(x)).passed:
+                    runs[name] = run
     return {name: times.median for name, times in interleaved(runs, x, seconds).items()}
 
 
 def _mixed(
-    network: Network, winners: Mapping[str, str], candidates: Candidates, reference: Reference,
+    network: Network, winners: Mapping[str, str], candidates: Candidates, right: Reference,
     batch: int,
 ) -> dict[str, Run]:  # fmt: skip
     """The engine made of the layers' winners, if it is right."""
     mixed = Candidates(candidates.threads)
     try:
         run = engines.by_layer(network, winners, candidates.threads)
-        mixed.add(BY_LAYER, run, reference, (batch,))
+        mixed.add(BY_LAYER, run, right, (batch,))
     except Exception as error:  # as in candidates.gather
         mixed.absent[BY_LAYER] = failure(error)
-    candidates.verdicts |= verdicts([candidates, mixed])
+    if mixed.runs:  # it is another engine in each cell: a wrong one speaks for itself alone
+        candidates.verdicts |= worst_verdicts([candidates, mixed])
     candidates.absent |= mixed.absent
     return mixed.runs
 
@@ -140,9 +148,13 @@ def _mixed(
 def _choose(times: Mapping[str, Times], best_dense: str) -> str:
     sparse = engines.of_kind(times, "sparse")
     best = min(sparse, key=lambda name: times[name].median, default=None)
-    if best is not None and speedup(times[best], times[best_dense]) >= MARGIN:
+    if best is not None and _speedup(times, best, best_dense) >= MARGIN:
         return best
     return best_dense
+
+
+def _speedup(times: Mapping[str, Times], name: str, baseline: str) -> float:
+    return speedup(times[name], times[baseline])
 
 
 def _fastest(times: Mapping[str, Times], kind: str) -> str:
@@ -153,11 +165,6 @@ def _is_mixed(winners: Mapping[str, str]) -> bool:
     """Whether an engine made of the layers' winners is not one of the others already."""
     kinds = set(winners.values())
     return len(kinds) > 1 and any(engines.kind_of(name) == "sparse" for name in kinds)
-
-
-def _batch_of(inputs: torch.Tensor, batch: int) -> torch.Tensor:
-    repeats = -(-batch // len(inputs))
-    return torch.cat([inputs] * repeats)[:batch].contiguous()
 
 
 def _times(name: str, times: Times) -> dict[str, Any]:

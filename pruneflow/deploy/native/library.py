@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
@@ -66,12 +67,21 @@ def _found() -> Library:
     for name in COMPILERS:
         if (path := shutil.which(name)) is None:
             continue
-        try:
-            return _loaded(path)
-        except (OSError, subprocess.SubprocessError) as error:
-            problems.append(f"{path}: {_gist(error)}")
+        made = _tried(path)
+        if isinstance(made, Library):
+            return made
+        problems.append(f"{path}: {made}")
     text = "; ".join(problems) or f"found none of {', '.join(COMPILERS)}: install gcc or clang"
     raise DeployError(f"the C kernels need a C compiler: {text}")
+
+
+@cache
+def _tried(compiler: str) -> Library | str:
+    """What a compiler makes, or why it makes nothing; that is not tried again."""
+    try:
+        return _loaded(compiler)
+    except (OSError, subprocess.SubprocessError) as error:
+        return _gist(error)
 
 
 def missing() -> str | None:
@@ -97,8 +107,8 @@ def _loaded(compiler: str) -> Library:
 
 def _handle(compiler: str, version: str, extra: tuple[str, ...]) -> ctypes.CDLL:
     key = _key(version, extra)
-    whole = filter(_is_whole, sorted(_folder().glob(f"{key}-*.so")))
-    path = next(whole, None) or _compiled(compiler, extra, key)
+    kept = sorted(_folder().glob(f"{key}-*.so")) if _is_ours(_folder()) else []
+    path = next(filter(_is_whole, kept), None) or _compiled(compiler, extra, key)
     return ctypes.CDLL(str(path))
 
 
@@ -139,14 +149,25 @@ def _folder() -> Path:
 
 
 def _writable_folder() -> Path:
-    """The same, or a folder of this process where that cannot be written."""
+    """The same, or a folder of this process where that cannot be written, or others can write."""
     kept = _folder()
     try:
         kept.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=kept):
-            return kept
+            if _is_ours(kept):
+                return kept
     except OSError:
-        return Path(_own_folder().name)
+        pass
+    return Path(_own_folder().name)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody else can put a library there for us to run."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return False
+    return os.name != "posix" or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
 
 
 @cache

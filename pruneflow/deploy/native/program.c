@@ -123,10 +123,12 @@ static void run_block(
             (size_t)p->output_size);
 }
 
-/* Samples that are worth a block: all threads busy, whole vectors, no more than PF_BLOCK. */
-static size_t block_of(size_t batch, size_t threads) {
+/* Samples that are worth a block: all threads busy, no more than PF_BLOCK. Feature maps take their
+ * time sample by sample; of vectors a few cost as much as fill the lanes. */
+static size_t block_of(const pf_program *p, size_t batch, size_t threads) {
     if (batch <= 2) return 1;
-    const size_t share = pf_ceil((batch + threads - 1) / threads, PF_LANES);
+    const size_t each = (batch + threads - 1) / threads;
+    const size_t share = p->input.channels ? each : pf_ceil(each, PF_LANES);
     return share < PF_BLOCK ? share : PF_BLOCK;
 }
 
@@ -166,7 +168,7 @@ typedef struct {
 /* Floats of scratch memory that a call needs, whatever is in them. */
 int64_t pf_scratch_floats(const pf_call *call) {
     const size_t batch = (size_t)call->batch, threads = (size_t)call->threads;
-    const size_t block = block_of(batch, threads);
+    const size_t block = block_of(call->program, batch, threads);
     return (int64_t)(workers_of(batch, block, threads) * worker_floats(call->program, block));
 }
 
@@ -175,7 +177,7 @@ void pf_run(const pf_call *call, const float *x, float *y) {
     const pf_program *const p = call->program;
     float *const scratch = call->scratch;
     const size_t batch = (size_t)call->batch;
-    const size_t block = block_of(batch, (size_t)call->threads);
+    const size_t block = block_of(p, batch, (size_t)call->threads);
     const size_t workers = workers_of(batch, block, (size_t)call->threads);
     if (workers <= 1) {
         run_every(p, x, y, batch, block, 0, 1, scratch);

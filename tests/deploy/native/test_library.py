@@ -73,17 +73,23 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     machine = Machine(tmp_path, Path(library.library().handle._name))
     monkeypatch.setenv("PATH", str(machine.bin))
     monkeypatch.setattr(library.pooch, "os_cache", lambda name: machine.cache / name)
-    library._found.cache_clear()
+    forget()
     yield machine
-    library._found.cache_clear()
+    forget()
     if library._own_folder.cache_info().currsize:
         library._own_folder().cleanup()
         library._own_folder.cache_clear()
 
 
+def forget() -> None:
+    """As a process begins."""
+    library._found.cache_clear()
+    library._tried.cache_clear()
+
+
 def next_process() -> library.Library:
     """The kernels as another process would find them; they work."""
-    library._found.cache_clear()
+    forget()
     network = linear(sparse_matrix(20, 40, 0.3, seed=0))
     assert_right(NativeProgram(network.graph, network.tensors), network, network.inputs())
     return library.library()
@@ -177,6 +183,21 @@ def test_without_openmp_one_thread_does_all(machine: Machine) -> None:
         assert run._latest.state[1] == 1
     finally:
         torch.set_num_threads(1)
+
+
+def test_a_broken_compiler_is_tried_once(machine: Machine) -> None:
+    machine.install("cc", "echo broken >&2; exit 1")
+    first = library.missing()
+    assert first is not None
+    assert "broken" in first
+    calls = machine.calls()
+    assert calls
+    assert [library.missing() for _ in range(3)] == [first] * 3
+    with pytest.raises(DeployError, match="broken"):
+        library.library()
+    assert machine.calls() == calls
+    machine.install("gcc")
+    assert library.missing() is None
 
 
 # -- what is kept --------------------------------------------------------------------------
@@ -274,3 +295,27 @@ def test_others_cannot_write_what_is_kept(machine: Machine) -> None:
     machine.install("cc")
     library.library()
     assert machine.kept()[0].parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_kernels_where_others_can_write_are_not_run(machine: Machine, mode: int) -> None:
+    machine.install("cc")
+    library.library()
+    (planted,) = machine.kept()
+    planted.parent.chmod(mode)
+    used = Path(next_process().handle._name)
+    assert used.parent == Path(library._own_folder().name)
+    assert len(machine.calls()) == 2
+    assert machine.kept() == [planted]
+
+
+def test_kernels_in_a_folder_of_somebody_else_are_not_run(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.install("cc")
+    library.library()
+    me = library.os.getuid()
+    monkeypatch.setattr(library.os, "getuid", lambda: me + 1)
+    used = Path(next_process().handle._name)
+    assert used.parent == Path(library._own_folder().name)
+    assert len(machine.calls()) == 2
