@@ -168,7 +168,7 @@ def table() -> str:
         path = RESULTS / f"deploy_{name}.json"
         for case in json.loads(path.read_text())["cases"] if path.is_file() else ():
             cells = [
-                f"{cell['speedup']:.2f} {'sparse' if cell['chosen'] in SPARSE else 'dense'}"
+                f"{cell['speedup']:.2f} {cell['chosen'] if cell['chosen'] in SPARSE else 'dense'}"
                 for cell in case["batches"].values()
             ]
             rows.append(f"| {case['network']} | {case['sparsity']:.0%} | {' | '.join(cells)} |")

@@ -65,7 +65,7 @@ class Frozen(Compiled):
 
 
 class _Compiled:
-    """A module compiled for each size of batch by itself.
+    """A module compiled for each size of batch, in and out of inference mode, by itself.
 
     ``torch.compile`` counts the compilations of a function, whatever it was called with and by
     whom, and after eight of them runs it eagerly from then on.
@@ -73,10 +73,10 @@ class _Compiled:
 
     def __init__(self, module: nn.Module, freezes: bool) -> None:
         self._module, self._freezes = module, freezes
-        self._runs: dict[int, Run] = {}
+        self._runs: dict[tuple[int, bool, bool], Run] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        run = self._runs.get(x.shape[0])
+        run = self._runs.get(_kind(x))
         with torch.no_grad():  # Inductor freezes weights only where nobody asks for gradients
             return self._first_call(x) if run is None else run(x)
 
@@ -87,8 +87,13 @@ class _Compiled:
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of torch
             run = torch.compile(_function(self._module), dynamic=False)
             y = run(x)
-        self._runs[x.shape[0]] = run
+        self._runs[_kind(x)] = run
         return y
+
+
+def _kind(x: torch.Tensor) -> tuple[int, bool, bool]:
+    """What Dynamo would compile anew for, and then without freezing."""
+    return x.shape[0], x.is_inference(), torch.is_inference_mode_enabled()
 
 
 def _function(module: nn.Module) -> Run:
