@@ -22,7 +22,7 @@ from pruneflow.errors import DeployError
 from tests.deploy.networks import Network, networks
 
 BATCHES = (1, 2, 3, 16, 17, 64, 65, 130)
-SLOW = ("torch_compile",)
+SLOW = ("torch_compile", "torch_compile_frozen")
 CHECKS_TYPES = ("c", "onnxruntime")
 """Backends that refuse other types and devices themselves; the others leave that to torch."""
 
@@ -314,9 +314,10 @@ def test_a_replaced_layer_is_kept_ready_for_the_last_few_shapes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
-def test_compiled_torch_is_right(mlp: Network) -> None:
-    run = built("torch_compile", mlp)
+def test_compiled_torch_is_right(name: str, mlp: Network) -> None:
+    run = built(name, mlp)
     with torch.inference_mode():
         for batch in (1, 3):
             x = mlp.inputs(batch)
