@@ -95,7 +95,7 @@ class RecipeCallback(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compile the recipe for this module and this trainer."""
         horizon = lightning_trainer.horizon(trainer, self.steps_per_epoch, self._max_epochs)
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if lightning_trainer.undeclared(trainer).fast_dev_run:
             horizon = Horizon(horizon.steps_per_epoch)  # as long as the recipe likes
         self.plan = compile_for(self.recipe, pl_module, horizon)
         if any(event.action == "rewind" for event in self.plan.events):
@@ -146,7 +146,7 @@ class RecipeCallback(Callback):
         global_step, updates = self._before
         if trainer.global_step > global_step or self.engine.updates > updates:
             events = self._advance(trainer, pl_module, self.clock + 1)
-            every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+            every = lightning_trainer.undeclared(trainer).log_every_n_steps
             if events or (every and self.clock % every == 0):
                 pl_module.log("recipe/sparsity", self.engine.sparsity, prog_bar=True)
                 pl_module.log("recipe/lr", self._rate)
@@ -156,7 +156,7 @@ class RecipeCallback(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say so where the run ended before the recipe did."""
         assert self.engine is not None and self.plan is not None
-        if not self.is_complete and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not self.is_complete and not lightning_trainer.undeclared(trainer).fast_dev_run:
             rank_zero_warn(
                 f"training ended at step {self.clock}, but recipe '{self.recipe.name}' "
                 f"runs until step {self.plan.total}: its result is incomplete"

@@ -14,6 +14,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from pruneflow import exact_resume
 from pruneflow.callback import RecipeCallback
 from pruneflow.errors import ResumeError
+from pruneflow.lightning_trainer import callbacks, undeclared
 from pruneflow.runfolder import publish, sweep_temporaries, temporary
 
 STATE_KEY = "pruneflow.exact_resume"
@@ -70,8 +71,8 @@ class ExactCheckpoint(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Come last; ``lightning`` moves only its own checkpoint callbacks there."""
-        others = [c for c in trainer.callbacks if c is not self]  # type: ignore[attr-defined]
-        trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
+        others = [c for c in callbacks(trainer) if c is not self]
+        undeclared(trainer).callbacks = [*others, self]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out what can be exact here, and restore what a checkpoint brought."""
@@ -176,7 +177,7 @@ def _name(clock: int) -> str:
 
 
 def _recipe(trainer: Trainer) -> RecipeCallback:
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks(trainer):
         if isinstance(callback, RecipeCallback):
             return callback
     raise ResumeError("ExactCheckpoint counts a recipe's steps: add a RecipeCallback")

@@ -13,6 +13,11 @@ from pruneflow.errors import PlanError, Problem
 from pruneflow.timeline import Horizon
 
 
+def undeclared(trainer: Trainer) -> Any:
+    """The trainer, for what its connectors set and its class does not declare."""
+    return trainer
+
+
 def horizon(
     trainer: Trainer, steps_per_epoch: int | None = None, max_epochs: int | None = None
 ) -> Horizon:
@@ -35,7 +40,8 @@ def horizon(
         raise PlanError(Problem("", f"the training loader has no length: {mend}"))
     else:
         found = steps_per_epoch
-    checked = trainer.lightning_module.automatic_optimization and not trainer.fast_dev_run  # type: ignore[attr-defined]
+    is_automatic = trainer.lightning_module.automatic_optimization
+    checked = is_automatic and not undeclared(trainer).fast_dev_run
     if steps_per_epoch is None:
         steps_per_epoch = found
     elif checked and found != steps_per_epoch:
@@ -52,7 +58,7 @@ def horizon(
 
 def averages(trainer: Trainer) -> list[nn.Module]:
     """Averaged copies of the weights that callbacks keep (EMA, SWA)."""
-    found = [getattr(callback, "_average_model", None) for callback in _callbacks(trainer)]
+    found = [getattr(callback, "_average_model", None) for callback in callbacks(trainer)]
     return [average for average in found if average is not None]
 
 
@@ -61,7 +67,7 @@ def forget_rankings(trainer: Trainer) -> None:
 
     Earlier files stay until better ones of the new mask take their places.
     """
-    for callback in _callbacks(trainer):
+    for callback in callbacks(trainer):
         if getattr(callback, "monitor", None) is not None and hasattr(callback, "best_k_models"):
             worst = torch.tensor(math.inf if callback.mode == "min" else -math.inf)
             callback.best_k_models = dict.fromkeys(callback.best_k_models, worst)
@@ -75,7 +81,7 @@ def refuse_early_stopping(trainer: Trainer, recipe: str) -> None:
     Raises:
         PlanError: The trainer has an ``EarlyStopping``, of either namespace.
     """
-    for callback in _callbacks(trainer):
+    for callback in callbacks(trainer):
         if "EarlyStopping" in {cls.__name__ for cls in type(callback).__mro__}:
             text = (
                 f"recipe '{recipe}' rewinds, which early stopping takes for a loss of accuracy: "
@@ -84,5 +90,6 @@ def refuse_early_stopping(trainer: Trainer, recipe: str) -> None:
             raise PlanError(Problem("", text))
 
 
-def _callbacks(trainer: Trainer) -> list[Any]:
-    return list(trainer.callbacks)  # type: ignore[attr-defined]
+def callbacks(trainer: Trainer) -> list[Any]:
+    """The trainer's callbacks, of either namespace."""
+    return list(undeclared(trainer).callbacks)

@@ -168,6 +168,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ResumeError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ResumeError(f"{path}: is damaged: {error}") from None
+    except RecursionError:
+        raise ResumeError(f"{path}: is damaged: nested too deeply") from None
     if not isinstance(value, dict):
         raise ResumeError(f"{path}: is damaged: not an object")
     return value

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from pruneflow import __version__
+from pruneflow.cli.complain import complain
 from pruneflow.errors import PruneFlowError, did_you_mean
-from pruneflow.report.printable import printable
 
 
 @dataclass(frozen=True)
@@ -80,5 +80,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(printable(f"pruneflow: {message}"), file=sys.stderr)  # noqa: T201
+    complain(message)
     return code

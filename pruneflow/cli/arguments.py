@@ -21,7 +21,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
 
     overrides = [word for word in arguments if _is_override(word)]
     flags = [word for word in arguments if not _is_override(word)]
-    parser = get_args_parser()
+    parser = get_args_parser()  # Hydra's own, so that its errors can only be replaced in place
     parser.error = _fail  # type: ignore[method-assign, assignment]
     parsed = parser.parse_args([*flags, "--", *overrides])
     if parsed.experimental_rerun:

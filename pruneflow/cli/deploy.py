@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import fields
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pruneflow.cli.arguments import only_shows, parse
+from pruneflow.cli.complain import complain
 from pruneflow.errors import ConfigError, PruneFlowError, did_you_mean
-from pruneflow.report.printable import printable
 
 KEYS = ("run", "out", "deploy")
 PAGE = "report.html"
@@ -45,11 +44,11 @@ def main(arguments: Sequence[str]) -> int:
         except PruneFlowError as error:
             if runs == [folder]:
                 raise
-            _complain(f"{runfolder.shown(run)}: {error}")
+            complain(f"{runfolder.shown(run)}: {error}")
             code = max(code, error.exit_code)
     for job in runfolder.jobs(folder) if runs != [folder] else ():
         if job not in runs:
-            _complain(f"{runfolder.shown(job)}: not deployed, for this run is not finished")
+            complain(f"{runfolder.shown(job)}: not deployed, for this run is not finished")
     return code
 
 
@@ -126,7 +125,3 @@ def _deploy(run: Path, folder: Path, settings: Any) -> None:
     for path in (done.bundle, folder / PAGE):
         console.print(f"{'Bundle' if path == done.bundle else 'Report'}: {runfolder.shown(path)}",
                       soft_wrap=True)  # fmt: skip
-
-
-def _complain(message: str) -> None:
-    print(printable(f"pruneflow: {message}"), file=sys.stderr, flush=True)  # noqa: T201

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from pruneflow.errors import ConfigError
 
@@ -47,15 +48,22 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+class _Parser(ArgumentParser):
+    """Mistakes are reported as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        """See base class."""
+        raise ConfigError(message)
+
+
 def _parsed(arguments: Sequence[str]) -> Namespace:
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("-h", "--help", action="store_true")
-    parser.error = _fail  # type: ignore[method-assign, assignment]
     parsed = parser.parse_intermixed_args(list(arguments))
     if not parsed.folders and not parsed.help:
-        _fail("report what? For example: pruneflow report outputs")
+        parser.error("report what? For example: pruneflow report outputs")
     return parsed
 
 
@@ -72,7 +80,3 @@ def _require_replaceable(path: Path) -> None:
         raise ConfigError(
             f"{runfolder.shown(path)} is there and no page of PruneFlow's; choose another: -o FILE"
         )
-
-
-def _fail(message: str) -> None:
-    raise ConfigError(message)

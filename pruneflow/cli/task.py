@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pruneflow import runfolder
+from pruneflow.cli.complain import complain
 from pruneflow.cli.console import PlainConsole
 from pruneflow.errors import PruneFlowError
-from pruneflow.report.printable import printable
 
 
 class JobError(PruneFlowError):
@@ -118,7 +117,7 @@ def _score(result: dict[str, Any]) -> float | None:
 
 def _lament(what: str, error: Exception) -> None:
     if isinstance(error, PruneFlowError):
-        print(printable(f"pruneflow: {what}: {error}"), file=sys.stderr, flush=True)  # noqa: T201
+        complain(f"{what}: {error}")
     else:
-        print(f"pruneflow: {what}:", file=sys.stderr)  # noqa: T201
+        complain(f"{what}:")
         traceback.print_exception(error)

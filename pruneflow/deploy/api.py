@@ -116,7 +116,7 @@ def deploy_model(
                 settings.asked,
                 later,
                 gathering.absent(found),
-                findings.counts(written.network)["sparsity"],
+                written.network.sparsity,
             ),
             "accuracy": _accuracy(written, data),
         }
@@ -127,18 +127,17 @@ def deploy_model(
 
 
 def _gather(network: Network, settings: Settings, right: Reference, tell: Tell) -> list[Candidates]:
-    names = tuple(engines.candidates(settings.candidates))
-    fixed = settings.asked
-    if fixed is not None and fixed not in names:
-        names = (*names, fixed)
+    names = engines.candidates(settings.candidates, settings.asked)
     counts = settings.threads or tuple(sorted({1, torch.get_num_threads()}))
     found = [
         gathering.gather(network, names, right, settings.batches, count, tell) for count in counts
     ]
     gathering.exclude_failed(found)
     for candidates in found:
-        if fixed is not None and fixed in candidates.absent:
-            raise DeployError(f"deploy.backend={fixed}: {candidates.absent[fixed]}")
+        if settings.asked in candidates.absent:
+            raise DeployError(
+                f"deploy.backend={settings.asked}: {candidates.absent[settings.asked]}"
+            )
         if not engines.of_kind(candidates.runs, "dense"):
             reasons = "; ".join(f"'{name}': {why}" for name, why in candidates.absent.items())
             raise DeployError(f"no dense engine computes this network: {reasons}")

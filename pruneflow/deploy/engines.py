@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pruneflow.deploy.backends.base import BACKENDS, Backend, Run
+from pruneflow.deploy.backends.base import BACKENDS, Run
 from pruneflow.deploy.backends.by_layer import ByLayer, replaced
+from pruneflow.deploy.choice import DEFAULT
 from pruneflow.deploy.network import Layer, Network
 from pruneflow.errors import DeployError
 
@@ -69,7 +70,7 @@ def by_layer(network: Network, names: Mapping[str, str], threads: int) -> Run:
         tensors = network.layer_tensors(layer)
         return BACKENDS[names[layer.name]].build(layer.graph, tensors, threads)
 
-    chosen = [layer for layer in network.layers if names.get(layer.name, "torch") != "torch"]
+    chosen = [layer for layer in network.layers if names.get(layer.name, DEFAULT) != DEFAULT]
     if network.graph is not None:
         runs = {layer.name: run_of(layer) for layer in chosen}
         return ByLayer(network.graph, network.tensors, runs).eval()
@@ -87,8 +88,12 @@ def of_kind(names: Mapping[str, object], kind: str) -> list[str]:
     return [name for name in names if kind_of(name) == kind]
 
 
-def candidates(wanted: tuple[str, ...] | None) -> dict[str, Backend]:
-    """The backends to try; torch is always among them."""
-    return {
-        name: BACKENDS[name] for name in BACKENDS if wanted is None or name in (*wanted, "torch")
-    }
+def candidates(wanted: tuple[str, ...] | None, asked: str | None) -> tuple[str, ...]:
+    """The backends to try: dense torch always, and what is asked for.
+
+    Args:
+        wanted: Further ones; None: all.
+        asked: What is to run the network whatever is found, if anything is.
+    """
+    tried = None if wanted is None else (*wanted, DEFAULT, asked)
+    return tuple(name for name in BACKENDS if tried is None or name in tried)

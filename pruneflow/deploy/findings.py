@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from math import prod
 from typing import Any
 
 from pruneflow.deploy.bundles import bundle as bundles
@@ -41,15 +40,14 @@ def sizes(written: Written) -> dict[str, Any]:
 
 def counts(network: Network) -> dict[str, Any]:
     """Parameters, nonzeros, sparsity of the weights, and floating-point operations."""
-    weights = [network.tensors[name] for name in network.weights]
-    total = sum(weight.numel() for weight in weights)
-    kept = sum(int(weight.count_nonzero()) for weight in weights)
-    rest = sum(t.numel() for name, t in network.tensors.items() if name not in network.weights)
+    parameters = sum(tensor.numel() for tensor in network.tensors.values())
+    total = sum(network.tensors[name].numel() for name in network.weights)
+    kept = sum(network.nonzeros.values())
     sparse = sum(network.flops[layer.name] * _density(network, layer) for layer in network.layers)
     return {
-        "sparsity": 1 - kept / total if total else 0.0,
-        "nonzeros": kept + rest,
-        "parameters": total + rest,
+        "sparsity": network.sparsity,
+        "nonzeros": parameters - total + kept,
+        "parameters": parameters,
         "flops": {"dense": sum(network.flops.values()), "sparse": round(sparse)},
     }
 
@@ -75,7 +73,7 @@ def layers(written: Written, outcome: Outcome) -> list[dict[str, Any]]:
                 "op": layer.node.op,
                 "shape": list(weight.shape),
                 "parameters": weight.numel(),
-                "nonzeros": int(weight.count_nonzero()),
+                "nonzeros": network.nonzeros[layer.weight],
                 "sparsity": 1 - _density(network, layer),
                 "flops_share": network.flops[layer.name] / work if work else 0.0,
                 "layout": packed.entry.format,
@@ -135,13 +133,11 @@ def frame(name: str, source: Mapping[str, Any], goal: str, values: str) -> dict[
 
 
 def _bound(network: Network, name: str, bits: int) -> float:
-    weight = network.tensors[name]
-    return entropy.bound_bits(weight.numel(), int(weight.count_nonzero()), bits)
+    return entropy.bound_bits(network.tensors[name].numel(), network.nonzeros[name], bits)
 
 
 def _density(network: Network, layer: Layer) -> float:
-    weight = network.tensors[layer.weight]
-    return int(weight.count_nonzero()) / max(prod(weight.shape), 1)
+    return network.nonzeros[layer.weight] / max(network.tensors[layer.weight].numel(), 1)
 
 
 def _why_layer(winner: str, times: Mapping[str, float], batch: int) -> str:

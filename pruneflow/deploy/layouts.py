@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 
-from pruneflow.deploy.bundles.packing import Packed, pack, size
+from pruneflow.deploy.bundles.packing import Packed, pack, smallest
 from pruneflow.deploy.bundles.values import CODECS
 from pruneflow.deploy.formats import FORMATS
 from pruneflow.deploy.network import Network
@@ -42,12 +40,4 @@ def packed(network: Network, goal: str, values: str) -> dict[str, Packed | torch
 
 def layout(weight: torch.Tensor, goal: str, values: str) -> str:
     """The layout with the fewest bytes among those that suit the goal."""
-    mask = weight.detach().ne(0).cpu()
-    bits = CODECS[values].bits
-    return min(_able(mask, goal), key=lambda name: size(mask, name, bits))
-
-
-def _able(mask: torch.Tensor, goal: str) -> Iterator[str]:
-    for name in QUICK if goal == "latency" else FORMATS:
-        if FORMATS[name].refuses(mask) is None:
-            yield name
+    return smallest(weight.detach(), CODECS[values].bits, QUICK if goal == "latency" else FORMATS)

@@ -79,6 +79,17 @@ class Network:
         return list(dict.fromkeys(layer.weight for layer in self.layers))
 
     @cached_property
+    def nonzeros(self) -> dict[str, int]:
+        """What is left of each weight, by name."""
+        return {name: int(self.tensors[name].count_nonzero()) for name in self.weights}
+
+    @property
+    def sparsity(self) -> float:
+        """The share of zeros among the weights; 0 where there are none."""
+        total = sum(self.tensors[name].numel() for name in self.weights)
+        return 1 - sum(self.nonzeros.values()) / total if total else 0.0
+
+    @cached_property
     def flops(self) -> dict[str, int]:
         """Dense floating-point operations of every layer for one sample."""
         shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}

@@ -133,7 +133,4 @@ def _accuracy(row: Row, report: Record) -> tuple[float | None, str]:
 
 
 def _read(path: Path) -> Record:
-    try:
-        return Record.of(runfolder.read_json(path), str(runfolder.shown(path)))
-    except RecursionError:
-        raise DataError(f"{runfolder.shown(path)}: is damaged: nested too deeply") from None
+    return Record.of(runfolder.read_json(path), str(runfolder.shown(path)))

@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torchmetrics.classification import MulticlassAccuracy
 
 from pruneflow.callback import RecipeCallback
+from pruneflow.lightning_trainer import undeclared
 from pruneflow.modifiers.base import Event
 from pruneflow.zoo.models import Classifier
 
@@ -78,7 +79,7 @@ def accuracy(trainer: Trainer, module: LightningModule) -> float | None:
     """Share of test images classified right, or None for modules that are not classifiers."""
     if not isinstance(module, Classifier):
         return None
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    data = undeclared(trainer).datamodule
     metric = MulticlassAccuracy(module.test_accuracy.num_classes, average="micro")
     metric = metric.to(module.device)
     training = module.training

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +19,7 @@ from pruneflow.deploy.measure.timing import threads as using_threads
 from pruneflow.deploy.network import Layer, of_graph
 from pruneflow.errors import DeployError
 from tests.deploy.networks import Network, networks
+from tests.deploy.side_by_side import wrong_side_by_side
 
 BATCHES = (1, 2, 3, 16, 17, 64, 65, 130)
 SLOW = ("torch_compile", "torch_compile_frozen")
@@ -154,19 +154,7 @@ def test_earlier_calls_do_not_matter(name: str, network: Network, batches: list[
 def test_two_threads_may_use_one_engine(name: str, network: Network) -> None:
     run = built(name, computes(network))
     inputs = [network.inputs(batch, seed) for batch, seed in ((1, 0), (1, 1), (33, 2))]
-    expected, wrong = [run(x) for x in inputs], []
-
-    def work(x: torch.Tensor, right: torch.Tensor) -> None:
-        wrong.extend(i for i in range(20) if not torch.equal(run(x), right))
-
-    workers = [
-        threading.Thread(target=work, args=pair) for pair in zip(inputs, expected, strict=True)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert wrong == []
+    assert wrong_side_by_side(run, inputs, 20) == []
 
 
 @quick

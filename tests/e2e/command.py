@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pruneflow.cli import main
 
 TINY = """\
@@ -26,6 +28,15 @@ def tiny(path: str = "recipes/tiny.yaml", text: str = TINY) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     return file
+
+
+def trained(base: Path, *overrides: str, name: str = "done") -> Path:
+    """A folder below another one with a finished run of the tiny recipe in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(base)
+        tiny()
+        assert run("train", "recipe=tiny", f"hydra.run.dir={name}", *overrides) == 0
+    return base / name
 
 
 def run(*arguments: str) -> int:

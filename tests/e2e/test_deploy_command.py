@@ -18,6 +18,7 @@ from pruneflow import load
 from pruneflow.deploy.bundles import bundle as bundles
 from tests.deploy.fakes import Clock, clock, register
 from tests.deploy.reports import require_sound
+from tests.e2e import command
 from tests.e2e.command import process, read, run, tiny
 from tests.report.pages import require_self_contained, taken
 
@@ -31,12 +32,7 @@ INSTANT = ("deploy.seconds=0", "deploy.batches=1", "deploy.threads=1", "deploy.c
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished run, ``done``, trained once for all tests."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        tiny()
-        assert run("train", "recipe=tiny", "hydra.run.dir=done") == 0
-    return folder / "done"
+    return command.trained(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from tests.e2e.command import process, read, run, tiny
+from tests.e2e.command import process, read, run, trained
 
 FILES = ("pruned.safetensors", "masks.safetensors", "journal.jsonl", "history.jsonl")
 
@@ -17,10 +17,9 @@ FILES = ("pruned.safetensors", "masks.safetensors", "journal.jsonl", "history.js
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run ``A``, and ``B``, which began from a checkpoint of it."""
     base = tmp_path_factory.mktemp("runs")
+    trained(base, "checkpoint.every_n_steps=7", name="A")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
-        tiny()
-        assert run("train", "recipe=tiny", "hydra.run.dir=A", "checkpoint.every_n_steps=7") == 0
         checkpoint = sorted(Path("A/checkpoints").iterdir())[0]
         arguments = ("recipe=tiny", f"ckpt_path={checkpoint}", "hydra.run.dir=B")
         assert run("train", *arguments) == 0

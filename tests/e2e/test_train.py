@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from pruneflow.zoo.models import LeNet300100
-from tests.e2e.command import lines, only, read, run, tiny
+from tests.e2e.command import lines, only, read, run, tiny, trained
 
 FILES = {
     "run.lock.yaml", "recipe.lock.yaml", "plan.json", "run.png", "checkpoints", "logs",
@@ -20,12 +20,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One finished run, shared by the tests that only read it."""
-    base = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(base)
-        tiny()
-        assert run("train", "recipe=tiny", "hydra.run.dir=run") == 0
-    return base / "run"
+    return trained(tmp_path_factory.mktemp("run"), name="run")
 
 
 def test_the_folder_holds_every_file_and_nothing_half_written(folder: Path) -> None:

@@ -15,18 +15,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from pruneflow.errors import DataError, ResumeError
 from pruneflow.training.finished import Finished, finished_runs, open_run
-from tests.e2e.command import read, run, tiny
+from tests.e2e import command
+from tests.e2e.command import read
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished run, ``done``, trained once for all tests."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        tiny()
-        assert run("train", "recipe=tiny", "sparsity=0.5", "hydra.run.dir=done") == 0
-    return folder / "done"
+    return command.trained(tmp_path_factory.mktemp("trained"), "sparsity=0.5")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -129,8 +130,14 @@ def size(mask: torch.Tensor, layout: str | Format, value_bits: int) -> int:
     return index.bytes + -(-len(index.places) * value_bits // 8)
 
 
-def smallest(mask: torch.Tensor, value_bits: int) -> str:
-    """The layout with the fewest bytes of index and values; the first registered among equals."""
+def smallest(mask: torch.Tensor, value_bits: int, among: Iterable[str] = FORMATS) -> str:
+    """The layout with the fewest bytes of index and values; the first among equals.
+
+    Args:
+        mask: Other than zero where a weight is kept.
+        value_bits: The width of a value.
+        among: Layouts to choose from, one of which has to hold every mask.
+    """
     keep = mask.ne(0).cpu()
-    able = [name for name in FORMATS if FORMATS[name].refuses(keep) is None]
+    able = [name for name in among if FORMATS[name].refuses(keep) is None]
     return min(able, key=lambda name: size(keep, name, value_bits))

@@ -9,7 +9,7 @@ from torch import nn
 
 from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
 from pruneflow.deploy.graphs.ops import OPS
-from pruneflow.errors import DeployError
+from pruneflow.deploy.inputs import require_shape
 
 
 class GraphModule(nn.Module):
@@ -41,9 +41,7 @@ class GraphModule(nn.Module):
         Raises:
             DeployError: The inputs have another shape.
         """
-        if x.shape[1:] != self.graph.input_shape:
-            wanted = ", ".join(["n", *map(str, self.graph.input_shape)])
-            raise DeployError(f"the network takes inputs of ({wanted}), not {tuple(x.shape)}")
+        require_shape(x, self.graph.input_shape)
         results = {INPUT: x}
         for node in self.graph.nodes:
             inputs = [results[name] for name in node.inputs]

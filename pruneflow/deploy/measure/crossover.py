@@ -93,23 +93,18 @@ def _wins(runs: Mapping[str, Run], x: torch.Tensor) -> bool:
 
 
 def _sparser(network: Network) -> Iterator[tuple[float, Network]]:
-    for sparsity in PROBES:
-        if sparsity > _sparsity(network):
+    """The network with more and more of its smallest weights gone."""
+    orders = {name: network.tensors[name].abs().reshape(-1).argsort() for name in network.weights}
+    for sparsity in PROBES if orders else ():
+        if sparsity > network.sparsity:
             pruned = {
-                name: _pruned(tensor, sparsity) if name in network.weights else tensor
-                for name, tensor in network.tensors.items()
+                name: _pruned(network.tensors[name], order, sparsity)
+                for name, order in orders.items()
             }
-            yield sparsity, network.with_tensors(pruned)
+            yield sparsity, network.with_tensors({**network.tensors, **pruned})
 
 
-def _sparsity(network: Network) -> float:
-    weights = [network.tensors[name] for name in network.weights]
-    total = sum(weight.numel() for weight in weights)
-    return 1 - sum(int(weight.count_nonzero()) for weight in weights) / max(total, 1)
-
-
-def _pruned(weight: torch.Tensor, sparsity: float) -> torch.Tensor:
-    order = weight.abs().reshape(-1).argsort()
+def _pruned(weight: torch.Tensor, order: torch.Tensor, sparsity: float) -> torch.Tensor:
     pruned = weight.clone()
     pruned.view(-1)[order[: round(sparsity * weight.numel())]] = 0
     return pruned

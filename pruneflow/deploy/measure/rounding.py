@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod, sqrt
+from typing import cast
 
 import torch
 
@@ -89,7 +90,7 @@ def _step(node: Node, tensors: Mapping[str, torch.Tensor], inputs: list[Bounded]
     if node.op in ("max_pool2d", "flatten"):
         return Bounded(value, run(x.certain), run(x.likely))
     if node.op == "leaky_relu":
-        steepest = max(1.0, abs(float(node.options["slope"])))  # type: ignore[arg-type]
+        steepest = max(1.0, abs(float(cast(float, node.options["slope"]))))
         certain, likely = steepest * x.certain, steepest * x.likely
         rounded = gamma(2) * (value.abs() + certain) + TINIEST  # the slope is rounded as well
         return Bounded(value, certain + rounded, likely + rounded)

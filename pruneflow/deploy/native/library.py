@@ -188,7 +188,7 @@ def _processor() -> Iterator[str]:
 
 
 def _output(*command: str) -> str:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - a compiler that was found on the path
         command, check=True, capture_output=True, timeout=TIME_LIMIT, encoding="utf-8",
         errors="replace",
     )  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -27,6 +25,7 @@ from tests.deploy.native.kernels import (
     wide_layers,
 )
 from tests.deploy.networks import Network, networks
+from tests.deploy.side_by_side import wrong_side_by_side
 
 BATCHES = (1, 2, 3, 16, 17, 64, 65, 130)
 RUBBISH = (0x00, 0xFF, 0x7F, 0x55)
@@ -121,17 +120,4 @@ def test_threads_do_not_touch_each_other(kernels: Library, network: Network) -> 
     with using(kernels):
         run = NativeProgram(network.graph, network.tensors)
     inputs = [network.inputs(batch, seed) for seed, batch in enumerate(batches)]
-    expected = [run(x) for x in inputs]
-    wrong = []
-
-    def work(x: torch.Tensor, right: torch.Tensor) -> None:
-        wrong.extend(i for i in range(30) if not torch.equal(run(x), right))
-
-    workers = [
-        threading.Thread(target=work, args=pair) for pair in zip(inputs, expected, strict=True)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert wrong == []
+    assert wrong_side_by_side(run, inputs, 30) == []
