@@ -1,0 +1,84 @@
+"""Pruned layers as one torch operation, which ``torch.compile`` and ``torch.export`` keep whole.
+
+On a GPU it launches Triton kernels; on a CPU it is their plain reference.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from pruneflow.deploy.kernels import KERNELS, tuning
+from pruneflow.deploy.kernels.base import Activation, Packed, Window
+
+
+@torch.library.custom_op("pruneflow::sparse_layer", mutates_args=(), device_types="cpu")
+def sparse_layer(
+    x: torch.Tensor,
+    parts: list[torch.Tensor],
+    bias: torch.Tensor | None,
+    kernel: str,
+    shape: list[int],
+    numbers: list[int],
+    activation: str,
+    slope: float,
+    window: list[int],
+) -> torch.Tensor:
+    """Outputs of a layer whose weight is packed.
+
+    Args:
+        x: (n, in), or (n, in, height, width); float16, bfloat16 or float32.
+        parts: ``Packed.parts``, as are ``kernel``, ``shape`` and ``numbers``.
+        bias: (out,), of the inputs' dtype.
+        kernel: A name of ``KERNELS``.
+        shape: Of the weight.
+        numbers: What the kernel needs to know besides.
+        activation: A name of ``ACTIVATIONS``.
+        slope: Of ``leaky_relu``.
+        window: Stride, padding and dilation of a convolution, two numbers each; empty: none.
+    """
+    packed = _packed(kernel, shape, parts, numbers)
+    y = KERNELS[kernel].reference(x, packed, bias, Activation(activation, slope), _window(window))
+    return y.clone() if y.data_ptr() == x.data_ptr() else y
+
+
+@sparse_layer.register_kernel("cuda")
+def _(
+    x: torch.Tensor,
+    parts: list[torch.Tensor],
+    bias: torch.Tensor | None,
+    kernel: str,
+    shape: list[int],
+    numbers: list[int],
+    activation: str,
+    slope: float,
+    window: list[int],
+) -> torch.Tensor:
+    packed = _packed(kernel, shape, parts, numbers)
+    with torch.cuda.device(x.device):
+        return tuning.run(x, packed, bias, Activation(activation, slope), _window(window))
+
+
+@sparse_layer.register_fake
+def _(
+    x: torch.Tensor,
+    parts: list[torch.Tensor],
+    bias: torch.Tensor | None,
+    kernel: str,
+    shape: list[int],
+    numbers: list[int],
+    activation: str,
+    slope: float,
+    window: list[int],
+) -> torch.Tensor:
+    return KERNELS[kernel].output(x, _packed(kernel, shape, parts, numbers), _window(window))
+
+
+def _packed(kernel: str, shape: list[int], parts: list[torch.Tensor], numbers: list[int]) -> Packed:
+    return Packed(kernel, tuple(shape), tuple(parts), tuple(numbers))
+
+
+def _window(numbers: list[int]) -> Window:
+    if not numbers:
+        return Window()
+    pairs = [(numbers[i], numbers[i + 1]) for i in (0, 2, 4)]
+    return Window(*pairs)
