@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from pruneflow.deploy.graphs.ops import Shape
+from pruneflow.deploy.place import CPU, Place
 from pruneflow.errors import DeployError
 
 
@@ -23,16 +24,30 @@ def require_shape(x: torch.Tensor, shape: Shape) -> None:
         raise DeployError(f"the network takes inputs of ({wanted}), not {tuple(x.shape)}")
 
 
-def require(x: torch.Tensor, shape: Shape) -> None:
+def require_dtype(x: torch.Tensor, dtype: torch.dtype) -> None:
+    """Refuse inputs of another dtype.
+
+    Raises:
+        DeployError: They are.
+    """
+    if x.dtype is not dtype:
+        takes = str(dtype).removeprefix("torch.")
+        raise DeployError(f"the network takes {takes}, not {x.dtype}")
+
+
+def require(x: torch.Tensor, shape: Shape, place: Place = CPU) -> None:
     """Refuse what is no batch of inputs.
 
     Args:
         x: Given as inputs.
         shape: Of one input.
+        place: Where the network runs.
 
     Raises:
-        DeployError: It is not (n, *shape), not float32, or not on the CPU.
+        DeployError: It is not (n, *shape), not of the place's dtype, or elsewhere.
     """
     require_shape(x, shape)
-    if x.dtype != torch.float32 or not x.is_cpu:
-        raise DeployError(f"the network takes float32 on the CPU, not {x.dtype} on {x.device}")
+    if x.dtype != place.dtype or x.device.type != place.device:
+        takes = str(place.dtype).removeprefix("torch.")
+        where = "a GPU" if place.is_gpu else "the CPU"
+        raise DeployError(f"the network takes {takes} on {where}, not {x.dtype} on {x.device}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from pruneflow.deploy.inputs import require_dtype
 from pruneflow.deploy.kernels import KERNELS, tuning
 from pruneflow.deploy.kernels.base import Activation, Packed, Window
 
@@ -37,6 +38,7 @@ def sparse_layer(
         window: Stride, padding and dilation of a convolution, two numbers each; empty: none.
     """
     packed = _packed(kernel, shape, parts, numbers)
+    _require(x, packed)
     y = KERNELS[kernel].reference(x, packed, bias, Activation(activation, slope), _window(window))
     return y.clone() if y.data_ptr() == x.data_ptr() else y
 
@@ -54,6 +56,7 @@ def _(
     window: list[int],
 ) -> torch.Tensor:
     packed = _packed(kernel, shape, parts, numbers)
+    _require(x, packed)
     with torch.cuda.device(x.device):
         return tuning.run(x, packed, bias, Activation(activation, slope), _window(window))
 
@@ -75,6 +78,11 @@ def _(
 
 def _packed(kernel: str, shape: list[int], parts: list[torch.Tensor], numbers: list[int]) -> Packed:
     return Packed(kernel, tuple(shape), tuple(parts), tuple(numbers))
+
+
+def _require(x: torch.Tensor, packed: Packed) -> None:
+    """Refuse inputs of another dtype than the weight's."""
+    require_dtype(x, next(part.dtype for part in packed.parts if part.is_floating_point()))
 
 
 def _window(numbers: list[int]) -> Window:

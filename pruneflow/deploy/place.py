@@ -1,0 +1,88 @@
+"""Where a network runs, and in which numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from pruneflow.errors import DeployError
+
+Device = Literal["cpu", "cuda"]
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device, and the dtype of weights, inputs and results on it.
+
+    Attributes:
+        device: Its type.
+        precision: A name of ``PRECISIONS``; sums are float32 whatever it is.
+    """
+
+    device: Device = "cpu"
+    precision: str = "fp32"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights, inputs and results."""
+        return PRECISIONS[self.precision]
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it is no processor."""
+        return self.device == "cuda"
+
+    @property
+    def unit(self) -> float:
+        """The largest relative error of storing a float32 number; 0 where it is stored whole."""
+        return 0.0 if self.dtype is torch.float32 else torch.finfo(self.dtype).eps / 2
+
+    def put(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor there; whole numbers stay what they are."""
+        dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(self.device, dtype)
+
+    def rounded(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Float32 numbers as they would be stored there, in float32."""
+        return tensor.to(self.dtype).to(tensor.dtype) if tensor.is_floating_point() else tensor
+
+    def require(self) -> None:
+        """Refuse a device that is not at hand.
+
+        Raises:
+            DeployError: It is not.
+        """
+        if self.is_gpu and not torch.cuda.is_available():
+            raise DeployError(
+                "deploy.device=cuda: there is no GPU here that torch can use; deploy on a machine "
+                "that has one, or compile kernels for it ahead of time: deploy.target=cubin "
+                "deploy.arch=sm_90"
+            )
+
+
+CPU = Place()
+
+
+@contextmanager
+def exact_sums() -> Iterator[None]:
+    """Context: on a GPU torch rounds neither factors to TF32 nor partial sums to 16 bits."""
+    flags: tuple[tuple[Any, str], ...] = (
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cuda.matmul, "allow_tf32"),
+        (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
+        (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
+    )
+    before = [getattr(holder, name) for holder, name in flags]
+    for holder, name in flags:
+        setattr(holder, name, False)
+    try:
+        yield
+    finally:
+        for (holder, name), value in zip(flags, before, strict=True):
+            setattr(holder, name, value)
