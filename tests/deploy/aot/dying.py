@@ -1,0 +1,3 @@
+"""In place of the worker: a process that dies."""
+
+raise SystemExit("out of everything")
