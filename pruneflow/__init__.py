@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pruneflow.callback import RecipeCallback
     from pruneflow.checkpoint import ExactCheckpoint
     from pruneflow.deploy.api import deploy_model
-    from pruneflow.deploy.deployed import load
+    from pruneflow.deploy.loading import load
     from pruneflow.engine import Engine
     from pruneflow.errors import PruneFlowError
     from pruneflow.pruning.scope import find_layers
@@ -31,7 +31,7 @@ _HOMES = {
     "compile_plan": "pruneflow.recipe.compiler",
     "deploy_model": "pruneflow.deploy.api",
     "find_layers": "pruneflow.pruning.scope",
-    "load": "pruneflow.deploy.deployed",
+    "load": "pruneflow.deploy.loading",
     "load_recipe": "pruneflow.recipe.compose",
 }
 

@@ -12,24 +12,24 @@ import torch
 from torch import nn
 
 from pruneflow import runfolder
-from pruneflow.deploy import asked, engines, findings, writing
+from pruneflow.deploy import asked, findings, writing
 from pruneflow.deploy.accuracy import Classification
 from pruneflow.deploy.bundles import bundle as bundles
 from pruneflow.deploy.bundles.strict_json import JsonObject
 from pruneflow.deploy.choice import Choice
 from pruneflow.deploy.deployed import Deployed
+from pruneflow.deploy.kernels import tuning
 from pruneflow.deploy.measure import candidates as gathering
 from pruneflow.deploy.measure import machine
-from pruneflow.deploy.measure.candidates import Candidates, Tell
-from pruneflow.deploy.measure.crossover import crossovers
+from pruneflow.deploy.measure.candidates import Tell
 from pruneflow.deploy.measure.faithful import evaluating, faithful
 from pruneflow.deploy.measure.gate import Reference, reference
-from pruneflow.deploy.measure.grid import Outcome, measure
 from pruneflow.deploy.network import Network, of_module
-from pruneflow.deploy.settings import Settings
-from pruneflow.deploy.verdict import verdict
+from pruneflow.deploy.place import exact_sums
+from pruneflow.deploy.settings import AUTO, Settings
+from pruneflow.deploy.trials import Trials, measured
 from pruneflow.deploy.writing import Written
-from pruneflow.errors import ConfigError, DeployError
+from pruneflow.errors import ConfigError
 
 REPORT = "report.json"
 
@@ -84,6 +84,7 @@ def deploy_model(
     if settings is not None and options:
         raise ConfigError(f"give settings or {', '.join(options)}, not both")
     settings = settings or Settings.from_tree(options)
+    settings.place.require()
     path = Path(folder) / bundles.FILE
     module = asked.network(module, example)
     name = name or type(module).__name__
@@ -96,28 +97,20 @@ def deploy_model(
             original = network.module or original
             written = writing.encode(network, original, settings, data, preprocessing)
         shape = () if network.graph else network.input_shape
-        choice = Choice((), machine.cpu(), shape, settings.asked)
-        with writing.beside(path) as part:
+        place = settings.place
+        choice = Choice((), machine.name(place), shape, settings.asked, place)
+        with writing.beside(path) as part, exact_sums(), tuning.trying() as tuned:
             written = written.save(part, choice)
             right = reference(written.network, inputs)
-            found = _gather(written.network, settings, right, tell)
-            outcomes = _measure(written.network, found, settings, right, tell)
-            later = []
-            if settings.asked is None:
-                later = crossovers(written.network, found, outcomes, right.inputs)
-        choice = replace(choice, cells=tuple(outcome.cell for outcome in outcomes))
-        written = written.save(path, choice)
+            trials = _trials(written.network, path.parent, settings, right, tell)
+        cells = tuple(outcome.cell for outcome in trials.outcomes if outcome.times)
+        choice = replace(choice, cells=cells, tuned=tuned)
+        written = written.save(path, replace(choice, place=settings.shipped_to))
         report = {
-            **findings.frame(name, source, settings.goal, written.values),
-            **_report(written, found, outcomes),
-            "gate": findings.gate(found, outcomes, distinct, right.precision),
-            "verdict": verdict(
-                outcomes,
-                settings.asked,
-                later,
-                gathering.absent(found),
-                written.network.sparsity,
-            ),
+            **findings.frame(name, source, settings.goal, written.values, place),
+            **_report(written, trials),
+            "gate": findings.gate(trials.found, trials.outcomes, distinct, right.precision),
+            "verdict": trials.verdict,
             "accuracy": _accuracy(written, data),
         }
         runfolder.write_json(path.with_name(REPORT), report)
@@ -126,42 +119,26 @@ def deploy_model(
     return Deployment(path, report, deployed)
 
 
-def _gather(network: Network, settings: Settings, right: Reference, tell: Tell) -> list[Candidates]:
-    names = engines.candidates(settings.candidates, settings.asked)
-    counts = settings.threads or tuple(sorted({1, torch.get_num_threads()}))
-    found = [
-        gathering.gather(network, names, right, settings.batches, count, tell) for count in counts
-    ]
-    gathering.exclude_failed(found)
-    for candidates in found:
-        if settings.asked in candidates.absent:
-            raise DeployError(
-                f"deploy.backend={settings.asked}: {candidates.absent[settings.asked]}"
-            )
-        if not engines.of_kind(candidates.runs, "dense"):
-            reasons = "; ".join(f"'{name}': {why}" for name, why in candidates.absent.items())
-            raise DeployError(f"no dense engine computes this network: {reasons}")
-    return found
+def _trials(
+    network: Network, folder: Path, settings: Settings, right: Reference, tell: Tell
+) -> Trials:
+    if settings.target == AUTO:
+        return measured(network, settings, right, tell)
+    from pruneflow.deploy.ahead import compiled
+
+    return compiled(network, folder, settings, right, tell)
 
 
-def _measure(
-    network: Network, found: list[Candidates], settings: Settings, right: Reference, tell: Tell
-) -> list[Outcome]:
-    return [
-        measure(network, candidates, right, batch, settings.seconds, settings.asked, tell)
-        for candidates in found
-        for batch in settings.batches
-    ]
-
-
-def _report(written: Written, found: list[Candidates], outcomes: list[Outcome]) -> dict[str, Any]:
+def _report(written: Written, trials: Trials) -> dict[str, Any]:
+    outcomes = trials.outcomes
     return {
         **findings.counts(written.network),
         "bundle": findings.sizes(written),
         "layers": findings.layers(written, outcomes[0]),
-        "latency": [outcome.to_json() for outcome in outcomes],
-        "engines": gathering.describe(found, findings.timed(outcomes)),
+        "latency": [outcome.to_json() for outcome in outcomes if outcome.times],
+        "engines": gathering.describe(trials.found, findings.timed(outcomes)),
         "graph": written.network.graph is not None,
+        "kernels": trials.kernels,
     }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log, prod
-from typing import Any
+from typing import Any, cast
 
 from pruneflow.deploy.bundles.damage import expect, quoted
 from pruneflow.deploy.graphs.ops import Shape
+from pruneflow.deploy.place import CPU, PRECISIONS, Place
 
 DEFAULT = "torch"
-COMPILED = ("torch_compile", "torch_compile_frozen")
+COMPILED = ("torch_compile", "torch_compile_frozen", "torch_compile_max")
 """What takes seconds to be made ready for each size of batch."""
 
 MOST = 2**28
@@ -47,21 +48,28 @@ class Choice:
 
     Attributes:
         cells: The winners; none where nothing was measured.
-        device: The processor it was measured on.
+        device: The processor or GPU it was measured on.
         input_shape: Of one sample, where the bundle holds no graph that says it.
         asked: The backend that a person asked for, whatever was measured.
+        place: Where it is to run.
+        tuned: The tiles that kernels were found to be fastest with, see ``kernels.tuning``.
     """
 
     cells: tuple[Cell, ...] = ()
     device: str = ""
     input_shape: Shape = ()
     asked: str | None = None
+    place: Place = CPU
+    tuned: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def best(self, threads: int, batch: int) -> Cell:
         """The winner at the measured place that is nearest, first by threads, then by batch.
 
         Compiled torch wins where it was measured only; elsewhere dense torch takes its place.
+        On a GPU threads make no difference.
         """
+
+        threads = 1 if self.place.is_gpu else threads
 
         def distance(cell: Cell) -> tuple[float, float]:
             return abs(log(cell.threads / threads)), abs(log(cell.batch / max(batch, 1)))
@@ -80,7 +88,10 @@ class Choice:
         ]
         tree: dict[str, Any] = {"device": self.device, "cells": cells}
         tree |= {"input_shape": list(self.input_shape)} if self.input_shape else {}
-        return tree | ({} if self.asked is None else {"asked": self.asked})
+        tree |= {} if self.asked is None else {"asked": self.asked}
+        if self.place != CPU:
+            tree["place"] = {"device": self.place.device, "precision": self.place.precision}
+        return tree | ({"tuned": {k: dict(v) for k, v in self.tuned.items()}} if self.tuned else {})
 
     @classmethod
     def from_json(cls, tree: Any) -> Choice:
@@ -92,7 +103,7 @@ class Choice:
         expect(isinstance(tree, dict), "choice: it is no object")
         if not tree:
             return cls()
-        keys = tree.keys() - {"input_shape", "asked"}
+        keys = tree.keys() - {"input_shape", "asked", "place", "tuned"}
         expect(keys == {"device", "cells"}, "choice: its keys are not device and cells")
         expect(isinstance(tree["device"], str), "choice.device: it is no text")
         expect(isinstance(tree["cells"], list), "choice.cells: it is no list")
@@ -103,7 +114,29 @@ class Choice:
         asked = tree.get("asked")
         expect(asked is None or _is_name(asked), "choice.asked: it names no backend")
         cells = tuple(_cell(cell) for cell in tree["cells"])
-        return cls(cells, tree["device"], tuple(shape), asked)
+        place, tuned = _place(tree.get("place")), _tuned(tree.get("tuned", {}))
+        return cls(cells, tree["device"], tuple(shape), asked, place, tuned)
+
+
+def _place(tree: Any) -> Place:
+    if tree is None:
+        return CPU
+    expect(
+        isinstance(tree, dict) and tree.keys() == {"device", "precision"},
+        "choice.place: its keys are not device and precision",
+    )
+    device, precision = tree["device"], tree["precision"]
+    known = device in ("cpu", "cuda") and isinstance(precision, str) and precision in PRECISIONS
+    expect(known, f"choice.place: {quoted(tree)} is no place")
+    return Place(device, precision)
+
+
+def _tuned(tree: Any) -> dict[str, dict[str, int]]:
+    expect(isinstance(tree, dict), "choice.tuned: it is no object")
+    for config in tree.values():
+        expect(isinstance(config, dict), "choice.tuned: one is no object")
+        expect(all(type(n) is int for n in config.values()), "choice.tuned: one is no number")
+    return cast(dict[str, dict[str, int]], tree)
 
 
 def _cell(tree: Any) -> Cell:

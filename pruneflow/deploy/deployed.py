@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,19 +15,13 @@ from torch.nn.modules.module import (
     _global_forward_pre_hooks,
 )
 
-from pruneflow import runfolder
 from pruneflow.deploy.backends.base import BACKENDS, Run
-from pruneflow.deploy.bundles import bundle as bundles
-from pruneflow.deploy.bundles.bundle import Bundle
-from pruneflow.deploy.bundles.damage import quoted, within
+from pruneflow.deploy.bundles.damage import quoted
 from pruneflow.deploy.choice import DEFAULT, Cell, Choice
 from pruneflow.deploy.engines import BY_LAYER, build, by_layer, hindrance
-from pruneflow.deploy.graphs.graph import Graph
 from pruneflow.deploy.inputs import require
-from pruneflow.deploy.measure import machine
-from pruneflow.deploy.module_state import load_state, own_copy
-from pruneflow.deploy.network import Network, of_graph, opaque
-from pruneflow.errors import ConfigError, DeployError, did_you_mean
+from pruneflow.deploy.network import Network
+from pruneflow.errors import DeployError
 
 
 class Deployed(nn.Module):
@@ -58,7 +50,7 @@ class Deployed(nn.Module):
 
     def __init__(self, network: Network, choice: Choice, backend: str | None = None) -> None:
         super().__init__()
-        self._network, self._choice = network, choice
+        self._network, self._choice = network.on(choice.place), choice
         self._engines: dict[Any, Run] = {}
         self._runs: dict[tuple[int, int], Run] = {}
         self._told: set[tuple[str, str]] = set()
@@ -96,7 +88,7 @@ class Deployed(nn.Module):
         """The network's output for inputs.
 
         Args:
-            x: float32 (n, ...).
+            x: (n, ...), float32 on the CPU, or as the bundle was deployed: on a GPU, in its dtype.
 
         Raises:
             DeployError: It is no such tensor.
@@ -114,7 +106,7 @@ class Deployed(nn.Module):
         if not isinstance(x, Tensor):
             raise DeployError(f"the network takes a torch.Tensor, not a {type(x).__name__}")
         if self._network.graph is not None or x.dim() == 0:  # other networks may take more shapes
-            require(x, self._network.input_shape)
+            require(x, self._network.input_shape, self._network.place)
         threads, batch = get_num_threads(), x.shape[0]
         if (threads, batch) not in self._runs:
             self._runs[threads, batch] = self._engine(self._cell(threads, batch), threads)
@@ -148,84 +140,6 @@ class Deployed(nn.Module):
                 stacklevel=5,
             )
         return Cell(cell.threads, cell.batch, DEFAULT)
-
-
-def load(
-    path: str | os.PathLike[str], into: nn.Module | None = None, backend: str | None = None
-) -> Deployed:
-    """Load a bundle.
-
-    Args:
-        path: The file, the folder that holds it, or that of the run it was made of.
-        into: The module it was made from, for networks that are no graph; it is given the
-            bundle's weights when all else is done.
-        backend: What is to run it; by default what was asked for when it was deployed, or else
-            what was measured to be fastest.
-
-    Raises:
-        BundleError: The file is damaged.
-        DeployError: ``into`` is missing, not needed, or another network; ``backend`` cannot run
-            it here.
-        ConfigError: There is no such backend.
-    """
-    if backend is not None and backend not in BACKENDS:
-        raise ConfigError(
-            f"there is no backend '{backend}'.{did_you_mean(backend, BACKENDS, True)}"
-        )
-    file = _file(Path(path))
-    bundle = bundles.read(file)
-    into = getattr(into, "_orig_mod", into)  # what torch.compile wrapped
-    with within(str(file)), torch.inference_mode(False):
-        choice = Choice.from_json(bundle.choice)
-        network = network_of(bundle, choice, into)
-    deployed = Deployed(network, choice, backend)
-    deployed.preprocessing = bundle.preprocessing
-    here = machine.cpu()
-    if choice.cells and not (backend or choice.asked) and choice.device != here:
-        warnings.warn(
-            f"{quoted(file)} was measured on '{quoted(choice.device)}', and this is '{here}': "
-            "another backend may be faster here. 'pruneflow deploy' measures this machine anew",
-            stacklevel=2,
-        )
-    if into is not None:
-        load_state(into, bundle.tensors)
-    return deployed
-
-
-def _file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    inside = path / runfolder.DEPLOYED / bundles.FILE
-    return inside if inside.is_file() else path / bundles.FILE
-
-
-def network_of(bundle: Bundle, choice: Choice, into: nn.Module | None = None) -> Network:
-    """The network a bundle holds.
-
-    Args:
-        bundle: What was read.
-        choice: Its choice.
-        into: The module it was made from, for networks that are no graph; left as it was.
-
-    Raises:
-        BundleError: Its graph and its tensors do not fit each other.
-        DeployError: ``into`` is missing, not needed, or another network.
-    """
-    if bundle.graph is not None:
-        if into is not None:
-            raise DeployError(
-                "this bundle holds the whole network, its weights are no longer those of a "
-                "module: load(bundle) without into"
-            )
-        return of_graph(Graph.from_json(bundle.graph), bundle.tensors)
-    if into is None:
-        raise DeployError(
-            "this bundle holds weights only, its network is no graph of listed operations: "
-            "give the module it was made from, load(bundle, into=module)"
-        )
-    copied = own_copy(into)
-    load_state(copied, bundle.tensors)
-    return opaque(copied, torch.zeros(2, *choice.input_shape), "it was no graph when deployed")
 
 
 def _made_ready(network: Network, cell: Cell, threads: int) -> Run:

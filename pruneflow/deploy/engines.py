@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torch import nn
+
 from pruneflow.deploy.backends.base import BACKENDS, Run
 from pruneflow.deploy.backends.by_layer import ByLayer, replaced
+from pruneflow.deploy.backends.cuda_graph import Captured
 from pruneflow.deploy.choice import DEFAULT
+from pruneflow.deploy.module_state import placed
 from pruneflow.deploy.network import Layer, Network
+from pruneflow.deploy.place import CPU, Device, Place
 from pruneflow.errors import DeployError
 
 BY_LAYER = "by_layer"
@@ -25,23 +30,34 @@ def build(network: Network, name: str, threads: int) -> Run:
     Raises:
         DeployError: The backend cannot run here, or not this network.
     """
-    backend = BACKENDS[name]
+    backend, place = BACKENDS[name], network.place
     if why := hindrance(network, name):
         raise DeployError(f"backend '{name}': {why}")
     if network.graph is not None:
-        return backend.build(network.graph, network.tensors, threads)
+        tensors = {key: place.put(tensor) for key, tensor in network.tensors.items()}
+        return _at(place, backend.build(network.graph, tensors, threads), backend.captures)
     if backend.kind == "sparse":
-        able = [layer.name for layer in network.layers if not backend.refuses(layer.graph)]
+        able = [layer.name for layer in network.layers if _can_run(network, layer, name)]
+        if not able:
+            raise DeployError(f"backend '{name}': it can hold no weight of this network")
         return by_layer(network, dict.fromkeys(able, name), threads)
     assert network.module is not None
-    run = backend.build_module(network.module, threads)
+    run = backend.build_module(_module(network), threads)
     assert run is not None
-    return run
+    return _at(place, run, backend.captures)
+
+
+def build_layer(network: Network, layer: Layer, name: str, threads: int) -> Run:
+    """Make ready to run one layer by itself; see ``build``."""
+    backend = BACKENDS[name]
+    return _at(network.place, _layer_run(network, layer, name, threads), backend.captures)
 
 
 def hindrance(network: Network, name: str) -> str | None:
     """Why a backend cannot run the network on this machine; None if it can."""
     backend = BACKENDS[name]
+    if network.place.device not in backend.devices:
+        return f"it runs on {' and '.join(backend.devices)} only"
     if why := backend.missing():
         return why
     if network.graph is not None:
@@ -67,15 +83,45 @@ def by_layer(network: Network, names: Mapping[str, str], threads: int) -> Run:
     """
 
     def run_of(layer: Layer) -> Run:
-        tensors = network.layer_tensors(layer)
-        return BACKENDS[names[layer.name]].build(layer.graph, tensors, threads)
+        return _layer_run(network, layer, names[layer.name], threads)
 
+    place = network.place
     chosen = [layer for layer in network.layers if names.get(layer.name, DEFAULT) != DEFAULT]
     if network.graph is not None:
         runs = {layer.name: run_of(layer) for layer in chosen}
-        return ByLayer(network.graph, network.tensors, runs).eval()
+        tensors = {key: place.put(tensor) for key, tensor in network.tensors.items()}
+        return _at(place, ByLayer(network.graph, tensors, runs).eval(), True)
+    builds = {layer.name: (layer, run_of) for layer in chosen}
+    return _at(place, replaced(_module(network), builds), True)
+
+
+def _can_run(network: Network, layer: Layer, name: str) -> bool:
+    """Whether a backend takes a layer with the weight it has."""
+    if BACKENDS[name].refuses(layer.graph):
+        return False
+    try:
+        _layer_run(network, layer, name, 1)
+    except DeployError:
+        return False
+    return True
+
+
+def _layer_run(network: Network, layer: Layer, name: str, threads: int) -> Run:
+    tensors = {
+        key: network.place.put(tensor) for key, tensor in network.layer_tensors(layer).items()
+    }
+    return BACKENDS[name].build(layer.graph, tensors, threads)
+
+
+def _module(network: Network) -> nn.Module:
+    """An opaque network's module where it is to run; never the one that is kept."""
     assert network.module is not None
-    return replaced(network.module, {layer.name: (layer, run_of) for layer in chosen})
+    return network.module if network.place == CPU else placed(network.module, network.place)
+
+
+def _at(place: Place, run: Run, captures: bool) -> Run:
+    """On a GPU, what is worth it becomes a CUDA graph."""
+    return Captured(run) if place.is_gpu and captures else run
 
 
 def kind_of(name: str) -> str:
@@ -88,12 +134,16 @@ def of_kind(names: Mapping[str, object], kind: str) -> list[str]:
     return [name for name in names if kind_of(name) == kind]
 
 
-def candidates(wanted: tuple[str, ...] | None, asked: str | None) -> tuple[str, ...]:
+def candidates(
+    wanted: tuple[str, ...] | None, asked: str | None, device: Device = "cpu"
+) -> tuple[str, ...]:
     """The backends to try: dense torch always, and what is asked for.
 
     Args:
-        wanted: Further ones; None: all.
+        wanted: Further ones; None: all for the device.
         asked: What is to run the network whatever is found, if anything is.
+        device: Where it runs.
     """
-    tried = None if wanted is None else (*wanted, DEFAULT, asked)
-    return tuple(name for name in BACKENDS if tried is None or name in tried)
+    if wanted is None:
+        return tuple(n for n in BACKENDS if device in BACKENDS[n].devices or n == asked)
+    return tuple(name for name in BACKENDS if name in (*wanted, DEFAULT, asked))

@@ -15,6 +15,7 @@ from pruneflow.deploy.measure import machine
 from pruneflow.deploy.measure.candidates import Candidates, worst_verdicts
 from pruneflow.deploy.measure.grid import Outcome
 from pruneflow.deploy.network import Layer, Network
+from pruneflow.deploy.place import Place
 from pruneflow.deploy.writing import Written
 
 SCHEMA = "pruneflow.report/1"
@@ -118,7 +119,9 @@ def gate(
     }
 
 
-def frame(name: str, source: Mapping[str, Any], goal: str, values: str) -> dict[str, Any]:
+def frame(
+    name: str, source: Mapping[str, Any], goal: str, values: str, place: Place
+) -> dict[str, Any]:
     """Which network this is about, and where and when it was measured."""
     return {
         "schema": SCHEMA,
@@ -127,7 +130,7 @@ def frame(name: str, source: Mapping[str, Any], goal: str, values: str) -> dict[
         "source": dict(source),
         "goal": goal,
         "values": values,
-        "device": machine.device(),
+        "device": machine.device(place=place),
         "versions": machine.versions(),
     }
 
@@ -141,6 +144,8 @@ def _density(network: Network, layer: Layer) -> float:
 
 
 def _why_layer(winner: str, times: Mapping[str, float], batch: int) -> str:
+    if not times:
+        return "not timed"
     others = {name: time for name, time in times.items() if name != winner}
     if not others:
         return "the only one that can run it"

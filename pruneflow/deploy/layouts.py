@@ -20,7 +20,7 @@ def values_to_try(settings: Settings) -> tuple[str, ...]:
     """Codecs in the order they are tried; the first that keeps the accuracy is taken."""
     if settings.values != AUTO:
         return (settings.values,)
-    return NARROWING if settings.goal == "size" else ("fp32",)
+    return NARROWING if settings.goal == "size" else (settings.precision,)
 
 
 def packed(network: Network, goal: str, values: str) -> dict[str, Packed | torch.Tensor]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from pruneflow.deploy.place import Place
 from pruneflow.errors import DeployError
 
 
@@ -27,6 +28,11 @@ def own_copy(module: nn.Module) -> nn.Module:
         return copy.deepcopy(module, results).eval()
     except Exception as error:
         raise DeployError(f"the network cannot be copied: {error}") from error
+
+
+def placed(module: nn.Module, place: Place) -> nn.Module:
+    """A copy on a device, its numbers in the dtype used there."""
+    return own_copy(module).to(place.device, place.dtype)
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -14,6 +14,7 @@ from pruneflow.deploy.bundles.damage import quoted
 from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
 from pruneflow.deploy.graphs.ops import Shape, Value
 from pruneflow.deploy.module_state import first_names, load_state, own_copy, state_of
+from pruneflow.deploy.place import CPU, Place
 from pruneflow.deploy.tracing.calls import UnsupportedGraphError
 from pruneflow.deploy.tracing.trace import trace
 from pruneflow.errors import BundleError, DeployError
@@ -64,6 +65,8 @@ class Network:
         graph: The whole of it, where it consists of listed operations.
         module: The whole of it, where it does not.
         opaque: Why there is no graph.
+        place: Where it is to run. Its own tensors and module stay on the CPU, in float32, rounded
+            as they are stored there.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -72,6 +75,7 @@ class Network:
     graph: Graph | None = None
     module: nn.Module | None = None
     opaque: str | None = None
+    place: Place = CPU
 
     @cached_property
     def weights(self) -> list[str]:
@@ -107,7 +111,15 @@ class Network:
         if module is not None:
             module = own_copy(module)
             load_state(module, tensors)
-        return Network(tensors, self.layers, self.input_shape, self.graph, module, self.opaque)
+        return replace(self, tensors=tensors, module=module)
+
+    def on(self, place: Place) -> Network:
+        """The same network, to run at a place."""
+        there = replace(self, place=place)
+        if place.dtype is torch.float32:
+            return there
+        rounded = {name: place.rounded(tensor) for name, tensor in self.tensors.items()}
+        return there.with_tensors(rounded)
 
 
 def of_graph(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> Network:

@@ -8,12 +8,15 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import Any
 
+from pruneflow.deploy.aot.architectures import ARCHITECTURES
 from pruneflow.deploy.backends import BACKENDS
 from pruneflow.deploy.bundles.values import CODECS
+from pruneflow.deploy.place import PRECISIONS, Device, Place
 from pruneflow.errors import ConfigError, did_you_mean
 
 AUTO = "auto"
 GOALS = ("balanced", "latency", "size")
+TARGETS = ("cubin",)
 MOST = 65_536
 """The largest batch that is measured."""
 
@@ -32,6 +35,11 @@ class Settings:
         threads: Thread counts that are measured; None: one, and all of torch's.
         max_accuracy_drop: How many points (percent) narrower values may cost.
         seconds: How long each batch size and thread count is timed.
+        device: Where it is to run: ``cpu`` or ``cuda``.
+        precision: Of weights, inputs and results there; ``fp32`` on a CPU.
+        target: ``auto`` measures on the machine at hand; ``cubin`` compiles kernels ahead of time
+            for a GPU that need not be there, and measures nothing.
+        arch: The GPU that ``cubin`` is for.
 
     Raises:
         ConfigError: One of them cannot be.
@@ -45,6 +53,10 @@ class Settings:
     threads: tuple[int, ...] | None = None
     max_accuracy_drop: float = 0.5
     seconds: float = 1.0
+    device: Device = "cpu"
+    precision: str = "fp32"
+    target: str = AUTO
+    arch: str = "sm_90"
 
     def __post_init__(self) -> None:
         for key in ("candidates", "batches", "threads"):
@@ -59,6 +71,36 @@ class Settings:
             _whole_numbers("threads", self.threads, max(os.cpu_count() or 1, 1))
         for key in ("max_accuracy_drop", "seconds"):
             _finite(key, getattr(self, key))
+        if str(self.device) == "gpu":  # spelling alone would suggest cpu
+            raise ConfigError("deploy.device: 'gpu' is unknown. Did you mean 'cuda'?")
+        _one_of("device", self.device, ("cpu", "cuda"))
+        _one_of("precision", self.precision, tuple(PRECISIONS))
+        _one_of("target", self.target, (AUTO, *TARGETS))
+        _one_of("arch", self.arch, tuple(ARCHITECTURES))
+        self._check_places()
+
+    def _check_places(self) -> None:
+        if self.target == AUTO and self.device == "cpu" and self.precision != "fp32":
+            raise ConfigError(
+                f"deploy.precision={self.precision}: engines on a CPU compute in fp32; "
+                "add deploy.device=cuda"
+            )
+        if self.threads is not None and self.device == "cuda":
+            raise ConfigError("deploy.threads: there are none to choose on a GPU")
+        if self.target != AUTO and self.backend != AUTO:
+            raise ConfigError(
+                f"deploy.backend={self.backend}: nothing runs with deploy.target={self.target}"
+            )
+
+    @property
+    def place(self) -> Place:
+        """Where it is to run; what is compiled ahead of time is checked on the CPU."""
+        return Place("cpu" if self.target != AUTO else self.device, self.precision)
+
+    @property
+    def shipped_to(self) -> Place:
+        """Where the bundle is meant to run."""
+        return self.place if self.target == AUTO else Place("cuda", self.precision)
 
     @property
     def asked(self) -> str | None:

@@ -18,6 +18,7 @@ from pruneflow.deploy.choice import DEFAULT, Choice
 from pruneflow.deploy.engines import build
 from pruneflow.deploy.graphs.graph import Graph
 from pruneflow.deploy.network import Network, of_graph
+from pruneflow.deploy.place import Place
 from pruneflow.deploy.settings import AUTO, Settings
 from pruneflow.errors import DeployError
 
@@ -46,7 +47,8 @@ class Written:
         tensors = {name: old.packed.get(name, tensor) for name, tensor in old.tensors.items()}
         bundles.write(path, tensors, old.graph, old.preprocessing, choice.to_json())
         bundle = bundles.read(path)
-        return replace(self, bundle=bundle, network=_network(bundle, self.network))
+        network = _network(bundle, self.network).on(choice.place)
+        return replace(self, bundle=bundle, network=network)
 
 
 @contextmanager
@@ -110,7 +112,7 @@ def encode(
         read = _network(bundle, network)
         accuracy = None
         if validation is not None and before is not None:
-            after = validation(build(read, DEFAULT, 1))
+            after = validation(_as_it_will_run(read, settings.place))
             accuracy = Accuracy(before, after, settings.max_accuracy_drop)
         if accuracy is None or accuracy.holds or values == EXACT:
             return Written(bundle, read, values, accuracy)
@@ -120,6 +122,12 @@ def encode(
         f"{accuracy.before:.2%} to {accuracy.after:.2%}, by more than "
         f"deploy.max_accuracy_drop={settings.max_accuracy_drop:g} points; nothing was written"
     )
+
+
+def _as_it_will_run(network: Network, place: Place) -> Run:
+    """Dense torch where the network is to run, for inputs and outputs on the CPU."""
+    run = build(network.on(place), DEFAULT, 1)
+    return lambda x: run(place.put(x)).float().cpu()
 
 
 def _network(bundle: Bundle, like: Network) -> Network:

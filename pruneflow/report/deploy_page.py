@@ -14,7 +14,7 @@ from pruneflow.report.deploy_charts import (
     parts_keys,
 )
 from pruneflow.report.deploy_view import (
-    by_threads,
+    by_workers,
     differs,
     engines,
     first_cell,
@@ -59,6 +59,7 @@ def body(report: Record) -> Markup:
             section("Layers", deploy_tables.layers(report),
                     note="What every layer keeps, how it is stored, what computes it in the "
                     "network, and what is fastest when it is timed by itself."),
+            *_kernels(report),
             element("div", _accuracy(report), _gate(report), class_="pair"),
             _machine(report),
         )
@@ -130,11 +131,8 @@ def _bytes(report: Record) -> Markup:
 def _latency(report: Record) -> Markup:
     if not is_green(report):
         return section("Latency", note="Not shown: the gate is red; a wrong answer has no speed.")
-    groups, names = by_threads(report), engines(report)
-    found = (
-        chart(f"{threads} thread{'s' if threads != 1 else ''}", latency_chart(cells, names))
-        for threads, cells in groups.items()
-    )
+    groups, names = by_workers(report), engines(report)
+    found = (chart(workers, latency_chart(cells, names)) for workers, cells in groups.items())
     gaps = [
         element("p", element("b", name), f" was not timed: {why}", class_="note")
         for name, why in missing(report).items()
@@ -146,9 +144,20 @@ def _latency(report: Record) -> Markup:
         "calls: a point is the median over the turns' medians, its bar their 10th to 90th "
         "percentile. Solid lines compute with the zeros left out, dashed ones with all weights."
     )
-    tables = (deploy_tables.latency(threads, cells, names) for threads, cells in groups.items())
+    tables = (deploy_tables.latency(workers, cells, names) for workers, cells in groups.items())
     samples = deploy_tables.samples(groups)
     return section("Latency", charts(*found), *gaps, *tables, samples, note=note)
+
+
+def _kernels(report: Record) -> list[Markup]:
+    if not report.records("kernels"):
+        return []
+    note = (
+        "Compiled ahead of time, and not run: what each launch asks of the GPU. Instructions are "
+        "those of its innermost loops; spilled bytes are registers that went to memory. The files "
+        "and how to launch them are in kernels/."
+    )
+    return [section("Kernels", deploy_tables.kernels(report), note=note)]
 
 
 def _accuracy(report: Record) -> Markup:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pruneflow.report import units
 from pruneflow.report.deploy_view import (
-    by_threads,
+    by_workers,
     engines,
     is_green,
     kind,
@@ -38,8 +38,8 @@ def deploy_table(report: Mapping[str, object]) -> RenderableType:
     """
     record = opened(report)
     parts: list[RenderableType] = [
-        _latency(threads, cells[start : start + ACROSS], engines(record))
-        for threads, cells in by_threads(record).items()
+        _latency(workers, cells[start : start + ACROSS], engines(record))
+        for workers, cells in by_workers(record).items()
         for start in range(0, len(cells), ACROSS)
     ]
     if parts:
@@ -49,9 +49,9 @@ def deploy_table(report: Mapping[str, object]) -> RenderableType:
     return Group(*parts, _outcome(record))
 
 
-def _latency(threads: int, cells: Sequence[Record], names: Sequence[str]) -> Table:
+def _latency(workers: str, cells: Sequence[Record], names: Sequence[str]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column(f"{threads} thread{'s' if threads != 1 else ''}", overflow="fold")
+    table.add_column(workers, overflow="fold")
     table.add_column("kind", overflow="fold")
     for cell in cells:
         table.add_column(f"batch {cell.number('batch'):.0f}", justify="right", no_wrap=True)

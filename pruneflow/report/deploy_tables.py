@@ -29,6 +29,7 @@ def _layer(layer: Record) -> list[Cell | str]:
     backend = layer.text("backend", "-")
     is_told = "fastest_alone" in layer.values  # older reports call the fastest alone the backend
     runs, alone = (backend, layer.text("fastest_alone", "-")) if is_told else ("-", backend)
+    alone = "-" if is_told and not times else alone
     why = (element("small", words) for words in (layer.text("why", ""), timed) if words)
     return [
         Cell(name, class_="name"),
@@ -43,11 +44,34 @@ def _layer(layer: Record) -> list[Cell | str]:
     ]
 
 
-def latency(threads: int, cells: Sequence[Record], engines: Sequence[str]) -> Markup:
+def kernels(report: Record) -> Markup:
+    """A row for each launch that was compiled ahead of time."""
+    columns = ["layer", ">batch", "kernel", "for", ">registers", ">spilled bytes",
+               ">shared memory", ">loop instructions"]  # fmt: skip
+    return table("Kernels", columns, [_kernel(row) for row in report.records("kernels")])
+
+
+def _kernel(row: Record) -> list[Cell | str]:
+    needs = row.record("resources")
+    spilled = needs.number("spilled")
+    symbol = element("small", row.text("symbol"))
+    return [
+        Cell(row.text("layer"), class_="name"),
+        Cell(f"{row.number('batch'):.0f}", row.number("batch")),
+        Cell(joined((row.text("kernel"), symbol))),
+        row.text("arch"),
+        Cell(f"{needs.number('registers'):.0f}", needs.number("registers")),
+        Cell(f"{spilled:.0f}", spilled, "bad" if spilled else ""),
+        Cell(units.size(row.number("shared_memory")), row.number("shared_memory")),
+        Cell(f"{needs.number('instructions'):.0f}", needs.number("instructions")),
+    ]
+
+
+def latency(workers: str, cells: Sequence[Record], engines: Sequence[str]) -> Markup:
     """The medians: a row a batch, a column an engine; what runs and what it had to beat marked."""
     timed = [name for name in engines if any(name in cell.named("engines") for cell in cells)]
     columns = [">batch", *(f">{name}" for name in timed), ">speed-up"]
-    label = f"Median latency, {threads} thread{'s' if threads != 1 else ''}"
+    label = f"Median latency, {workers}"
     rows = [_batch(cell, timed) for cell in cells]
     return joined((element("h3", label), table(label, columns, rows)))
 
@@ -66,7 +90,7 @@ def _batch(cell: Record, engines: Sequence[str]) -> list[Cell | str]:
     return [*row, Cell(units.times(speedup), speedup, "" if speedup > 1 else "soft")]
 
 
-def samples(groups: Mapping[int, Sequence[Record]]) -> Markup:
+def samples(groups: Mapping[str, Sequence[Record]]) -> Markup:
     """The medians of the turns, folded away."""
     inner = [
         joined((element("h3", f"{place(cell).capitalize()}, in microseconds"), *_samples(cell)))

@@ -37,7 +37,7 @@ class Timing:
         latency: Microseconds of one call of what was chosen.
         speedup: How many times as fast as the best dense engine.
         place: ``batch 1, 1 thread``.
-        device: The processor.
+        device: The processor or GPU.
     """
 
     latency: float
@@ -76,11 +76,11 @@ def cells(report: Record) -> list[Record]:
     )
 
 
-def by_threads(report: Record) -> dict[int, list[Record]]:
-    """The cells of each thread count."""
-    found: dict[int, list[Record]] = {}
+def by_workers(report: Record) -> dict[str, list[Record]]:
+    """The cells of each thread count, or of the GPU."""
+    found: dict[str, list[Record]] = {}
     for cell in cells(report):
-        found.setdefault(int(cell.number("threads")), []).append(cell)
+        found.setdefault(workers(cell), []).append(cell)
     return found
 
 
@@ -95,7 +95,8 @@ def timing(report: Record) -> Timing | None:
     if cell is None:
         return None
     chosen = cell.record("engines").record(cell.text("chosen"))
-    device = report.record("device").text("cpu", "")
+    machine = report.record("device")
+    device = machine.text("gpu", "") or machine.text("cpu", "")
     return Timing(chosen.number("median"), cell.number("speedup"), place(cell), device)
 
 
@@ -124,8 +125,15 @@ def kind(cell: Record, engine: str) -> str:
 
 def place(cell: Record) -> str:
     """``batch 1, 1 thread``."""
+    return f"batch {cell.number('batch'):.0f}, {workers(cell)}"
+
+
+def workers(cell: Record) -> str:
+    """What computes: ``1 thread``, or ``GPU``."""
+    if cell.text("device", "cpu") != "cpu":
+        return "GPU"
     threads = cell.number("threads")
-    return f"batch {cell.number('batch'):.0f}, {threads:.0f} thread{'s' if threads != 1 else ''}"
+    return f"{threads:.0f} thread{'s' if threads != 1 else ''}"
 
 
 def size_ratio(report: Record) -> str:

@@ -20,7 +20,7 @@ TOP: dict[str, Any] = {
     "schema": str, "name": str, "created": str, "source": dict, "goal": str, "values": str,
     "sparsity": NUMBER, "nonzeros": int, "parameters": int, "flops": dict, "bundle": dict,
     "layers": list, "accuracy": (dict, MAYBE), "gate": dict, "latency": list, "engines": dict,
-    "verdict": dict, "device": dict, "versions": dict, "graph": bool,
+    "verdict": dict, "device": dict, "versions": dict, "graph": bool, "kernels": list,
 }  # fmt: skip
 FLOPS = {"dense": int, "sparse": int}
 BUNDLE = {"file": str, "bytes": int, "dense_bytes": int, "entropy_bytes": int, "parts": dict}
@@ -37,8 +37,8 @@ ACCURACY: dict[str, Any] = {
 GATE = {"passed": bool, "reference": str, "inputs": int, "engines": dict}
 JUDGED: dict[str, Any] = {"error": NUMBER, "bound": NUMBER, "passed": bool}
 CELL: dict[str, Any] = {
-    "batch": int, "threads": int, "best_dense": str, "chosen": str, "speedup": NUMBER,
-    "engines": dict,
+    "batch": int, "threads": int, "device": str, "best_dense": str, "chosen": str,
+    "speedup": NUMBER, "engines": dict,
 }  # fmt: skip
 TIMES: dict[str, Any] = {
     "kind": str, "cold": NUMBER, "median": NUMBER, "low": NUMBER, "high": NUMBER, "samples": list,
@@ -91,7 +91,9 @@ def _require_sizes(report: dict[str, Any], size: int, shared: bool) -> None:
         assert layer["layout"] in FORMATS
         assert abs(layer["sparsity"] - 1 + layer["nonzeros"] / layer["parameters"]) < 1e-9
         assert layer["fastest_alone"] in {*layer["times"], "torch"}
-        assert layer["backend"] in {*layer["times"], report["latency"][0]["chosen"]}
+        first = {cell["chosen"] for cell in report["latency"][:1]}
+        compiled = {row["kernel"] for row in report["kernels"]}
+        assert layer["backend"] in {*layer["times"], *first, *compiled}
         for name in layer["times"]:
             assert "missing" not in report["engines"][name]
     shares = sum(layer["flops_share"] for layer in layers)

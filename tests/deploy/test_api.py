@@ -291,7 +291,7 @@ def off_by_one(y: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (off_by_one, "wrong results at batch 1: off by 1, where float32 accounts for"),
+        (off_by_one, "wrong results at batch 1: off by 1, where rounding accounts for"),
         (lambda y: y * 1.01, "wrong results at batch 1: off by"),
         (lambda y: y * torch.nan, "wrong results at batch 1: not the shape"),
         (lambda y: y + torch.inf, "wrong results at batch 1: not the shape"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pruneflow.deploy.measure.candidates import gather
 from pruneflow.deploy.measure.gate import reference
 from pruneflow.deploy.measure.grid import MARGIN, Outcome, measure
 from pruneflow.deploy.network import Network, of_graph
+from pruneflow.deploy.place import CPU, PRECISIONS, Place
 from pruneflow.errors import BundleError
 from tests.deploy.fakes import Clock, Fake
 from tests.strategies import json_values
@@ -99,8 +101,15 @@ CHOICES = st.builds(
 )
 
 
-@given(CHOICES)
-def test_a_choice_comes_back_from_json(choice: Choice) -> None:
+PLACES = st.builds(Place, st.sampled_from(["cpu", "cuda"]), st.sampled_from(list(PRECISIONS)))
+CONFIGS = st.dictionaries(st.text(max_size=5), st.integers(-9, 2**40), max_size=3)
+
+
+@given(CHOICES, PLACES, st.dictionaries(st.text(max_size=20), CONFIGS, max_size=3))
+def test_a_choice_comes_back_from_json(
+    choice: Choice, place: Place, tuned: dict[str, dict[str, int]]
+) -> None:
+    choice = replace(choice, place=place, tuned=tuned)
     assert Choice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
 
 
@@ -130,9 +139,16 @@ def test_between_two_batches_the_ratio_decides() -> None:
     assert [choice.best(1, batch).backend for batch in (0, 1, 7, 9, 64, 10**6)] == list("aaabbb")
 
 
+def test_threads_do_not_matter_on_a_gpu() -> None:
+    choice = Choice((Cell(1, 16, "torch_compile"),), place=Place("cuda", "bf16"))
+    assert choice.best(8, 16).backend == "torch_compile"
+    assert replace(choice, place=CPU).best(8, 16).backend == "torch"
+
+
 WHOLE: Any = Choice(
-    (Cell(1, 1, "c"), Cell(2, 64, BY_LAYER, {"fc1": "c"})), "a cpu", (3, 4)
-).to_json()
+    (Cell(1, 1, "c"), Cell(2, 64, BY_LAYER, {"fc1": "c"})), "a cpu", (3, 4), None,
+    Place("cuda", "bf16"), {"sell 3x4": {"num_warps": 4}},
+).to_json()  # fmt: skip
 
 
 def ways(value: Any) -> list[list[Any]]:

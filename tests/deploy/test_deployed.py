@@ -20,8 +20,10 @@ from pruneflow.deploy.bundles import bundle as bundles
 from pruneflow.deploy.choice import Cell, Choice
 from pruneflow.deploy.measure import machine
 from pruneflow.deploy.measure.timing import threads as using_threads
+from pruneflow.deploy.place import Place
 from pruneflow.errors import BundleError, ConfigError, DeployError
 from tests.deploy.fakes import Clock, Fake, deploy
+from tests.deploy.gpu import gpu_is_absent
 from tests.deploy.networks import prune_, small_resnet
 
 Register = Callable[..., Fake]
@@ -41,6 +43,15 @@ def chosen(*cells: Cell, device: str | None = None, asked: str | None = None) ->
     old = bundles.read(done.bundle)
     tensors = {name: old.packed.get(name, tensor) for name, tensor in old.tensors.items()}
     choice = Choice(tuple(cells), device or machine.cpu(), (), asked).to_json()
+    bundles.write(done.bundle, tensors, old.graph, old.preprocessing, choice)
+
+
+def chosen_for(place: Place, *cells: Cell) -> None:
+    """A bundle of ``small()`` in ``out`` that was deployed for a place."""
+    done = deploy(small(), X, "torch")
+    old = bundles.read(done.bundle)
+    tensors = {name: old.packed.get(name, tensor) for name, tensor in old.tensors.items()}
+    choice = Choice(tuple(cells), "a GPU", place=place).to_json()
     bundles.write(done.bundle, tensors, old.graph, old.preprocessing, choice)
 
 
@@ -454,3 +465,28 @@ def test_what_was_asked_for_when_deploying_never_falls_back(
     with pytest.raises(DeployError, match="backend 'torch_csr': it is not here"):
         load(tmp_path)
     assert load(tmp_path, backend="torch").backend_for(1) == "torch"
+
+
+# -- for a GPU -------------------------------------------------------------------------------
+
+
+@gpu_is_absent
+def test_without_its_gpu_a_network_runs_dense_on_the_cpu(clock: Clock) -> None:
+    chosen_for(Place("cuda", "bf16"), Cell(1, 1, "triton_sell"))
+    with pytest.warns(UserWarning, match="deployed for a GPU, and there is none here: running"):
+        loaded = load("out")
+    assert loaded.backend_for(1) == "torch"
+    assert loaded(X).dtype is torch.float32
+    with pytest.raises(DeployError, match=r"deploy\.device=cuda: there is no GPU here"):
+        load("out", device="cuda")
+
+
+@gpu_is_absent
+def test_on_a_cpu_that_was_asked_for_nobody_is_warned(clock: Clock) -> None:
+    torch.manual_seed(1)
+    chosen_for(Place("cuda", "fp16"), Cell(1, 1, "triton_sell"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load("out", device="cpu")
+    torch.manual_seed(1)
+    assert torch.allclose(loaded(X), small()(X), atol=1e-6)

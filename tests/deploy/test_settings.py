@@ -58,7 +58,17 @@ def test_whatever_is_asked_is_told_or_can_be(tree: Any) -> None:
 
 
 MISTAKES: list[tuple[Any, str]] = [
-    ({"gaol": "size"}, "deploy: unknown key 'gaol'. Did you mean 'goal'? Allowed: backend, "),
+    ({"gaol": "size"}, "deploy: unknown key 'gaol'. Did you mean 'goal'? Allowed: arch, backend, "),
+    ({"device": "gpu"}, "deploy.device: 'gpu' is unknown."),
+    ({"precision": "bf61"}, "deploy.precision: 'bf61' is unknown. Did you mean 'bf16'?"),
+    ({"precision": "bf16"}, "deploy.precision=bf16: engines on a CPU compute in fp32; add deploy."),
+    ({"target": "cubins"}, "deploy.target: 'cubins' is unknown. Did you mean 'cubin'?"),
+    ({"arch": "sm_9"}, "deploy.arch: 'sm_9' is unknown. Did you mean 'sm_90'?"),
+    ({"device": "cuda", "threads": 2}, "deploy.threads: there are none to choose on a GPU"),
+    (
+        {"target": "cubin", "backend": "c"},
+        "deploy.backend=c: nothing runs with deploy.tar",
+    ),
     ({"goal": "sise"}, "deploy.goal: 'sise' is unknown. Did you mean 'size'? Allowed: balanced, "),
     ({"values": "int4"}, "deploy.values: 'int4' is unknown. Did you mean 'int8'? Allowed: auto, "),
     ({"backend": "trch"}, "deploy.backend: 'trch' is unknown. Did you mean 'torch'?"),

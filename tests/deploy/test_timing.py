@@ -24,7 +24,7 @@ TIMES = st.lists(st.floats(1, 1e6), min_size=1, max_size=30)
 @pytest.fixture(autouse=True)
 def small_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is measured here: there is no need to empty real caches."""
-    monkeypatch.setattr(timing, "FLUSH", 8)
+    monkeypatch.setattr(timing, "FLUSH", {"cpu": 8})
 
 
 @pytest.fixture

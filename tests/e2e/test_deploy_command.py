@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from pruneflow import load
 from pruneflow.deploy.bundles import bundle as bundles
 from tests.deploy.fakes import Clock, clock, register
+from tests.deploy.gpu import gpu_is_absent
 from tests.deploy.reports import require_sound
 from tests.e2e import command
 from tests.e2e.command import process, read, run, tiny
@@ -104,6 +105,25 @@ def test_a_second_time_replaces_the_first(done: Path, clock: Clock) -> None:
     assert second["bundle"]["bytes"] < first["bundle"]["bytes"] / 2
     assert (first["values"], second["values"]) == ("fp32", "int8")
     assert {layer["layout"] for layer in second["layers"]} <= {"rice", "gaps8", "bitmask"}
+
+
+def test_kernels_are_compiled_for_a_gpu_that_is_elsewhere(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("triton")
+    ask = ("deploy.target=cubin", "deploy.arch=sm_80", "deploy.precision=bf16", "deploy.batches=1",
+           "deploy.max_accuracy_drop=100")  # fmt: skip
+    assert run("deploy", "run=done", *ask) == 0
+    assert "kernels for sm_80 were compiled ahead of time" in capsys.readouterr().out.replace(
+        "\n", " "
+    )
+    report, index = read(done / "deploy/report.json"), read(done / "deploy/kernels/kernels.json")
+    require_sound(report, done / "deploy")
+    assert report["latency"] == []
+    assert {row["layer"] for row in report["kernels"]} == {"fc1", "fc2", "fc3"}
+    for row in index["launches"]:
+        assert (done / "deploy/kernels" / row["cubin"]).read_bytes()[:4] == b"\x7fELF"
+    assert "Compiled ahead of time" in taken((done / "deploy/report.html").read_text()).text
 
 
 def test_every_run_of_a_sweep_and_those_that_cannot(
@@ -292,7 +312,7 @@ MISTAKES = [
     (["run=done", "rum=x"], "no key 'rum'. Did you mean 'run'?"),
     (["run=done", "deploi.goal=size"], "no key 'deploi'. Did you mean 'deploy'?"),
     (["run=done", "deploy.gaol=size"], "no key 'deploy.gaol'. Did you mean 'goal'?"),
-    (["run=done", "+deploy.foo=1"], "no key 'deploy.foo'. Allowed: backend, batches"),
+    (["run=done", "+deploy.foo=1"], "no key 'deploy.foo'. Allowed: arch, backend, b"),
     (["run=done", "+foo=1"], "no key 'foo'. Allowed: deploy, hydra, out, run."),
     (["run=done", "recipe=tiny"], "no key 'recipe'. Allowed: deploy, hydra, out, run."),
     (["run=done", "sparsity=0.9"], "no key 'recipe'"),
@@ -310,6 +330,10 @@ MISTAKES = [
     (["run=done", "deploy.max_accuracy_drop=-1"], "deploy.max_accuracy_drop: '-1' is no number"),
     (["run=done", "deploy.goal=${nothing}"], "Interpolation key 'nothing' not found"),
     (["run=done", "--nonsense"], "--nonsense"),
+    (["run=done", "device=cuda"], "write 'deploy.device=cuda'"),
+    (["run=done", "deploy.device=gpu"], "deploy.device: 'gpu' is unknown. Did you mean 'cuda'?"),
+    (["run=done", "deploy.precision=bf16"], "compute in fp32; add deploy.device=cuda"),
+    (["run=done", "deploy.target=cubin", "deploy.arch=sm90"], "Did you mean 'sm_90'?"),
     (["run=done", "out=done/plan.json"], "done/plan.json: cannot be written: File exists"),
     (["run=done", "out=done/plan.json/x"], "cannot be written: Not a directory"),
     (["run=done", "out=/proc/nowhere"], "/proc/nowhere: cannot be written"),
@@ -338,6 +362,18 @@ def test_a_mistake_is_named_with_its_mend(
     assert mend in captured.err
     assert files(Path()) == before
     assert not Path("done/deploy").exists()
+
+
+@gpu_is_absent
+def test_a_gpu_that_is_not_there_is_said_to_be_missing(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(Path())
+    assert run("deploy", "run=done", "deploy.device=cuda") == 2
+    said = capsys.readouterr().err
+    assert "there is no GPU here that torch can use" in said
+    assert "deploy.target=cubin deploy.arch=sm_90" in said
+    assert files(Path()) == before
 
 
 DAMAGE = [

@@ -131,6 +131,31 @@ def sparse() -> dict[str, Any]:
     return report
 
 
+def on_gpu() -> dict[str, Any]:
+    """The good one on a GPU: no threads to choose, and other engines."""
+    report = small()
+    for entry in report["latency"]:
+        entry["device"] = "cuda"
+    report["device"] |= {"gpu": "NVIDIA H100 80GB HBM3", "precision": "bf16", "driver": "580.1"}
+    return report
+
+
+def ahead() -> dict[str, Any]:
+    """Kernels compiled for a GPU that is not there: nothing was timed."""
+    report = good()
+    report["latency"], report["engines"] = [], {}
+    report["kernels"] = [
+        {"layer": name, "kernel": "sell", "batch": batch, "launch": 0, "symbol": "sell_gemv",
+         "arch": "sm_90", "shared_memory": 2048, "cubin": "sell_gemv-0123456789ab.cubin",
+         "resources": {"registers": 64 + batch, "spilled": 8 * (name == "fc3"),
+                       "instructions": 77, "tensor": 0}}
+        for name in ("fc1", "fc2", "fc3") for batch in (1, 16)
+    ]  # fmt: skip
+    report["verdict"] = {"runs": "sparse", "why": "kernels for sm_90 were compiled ahead of time, "
+                         "and nothing was timed", "wins_from": None}  # fmt: skip
+    return report
+
+
 def awkward() -> dict[str, Any]:
     """Dense wins, nothing measured the accuracy, engines are missing, forty layers, long names."""
     long = "encoder.blocks.11.attention.output.projection.with_a_name_that_never_ends_and_no_space"

@@ -25,6 +25,7 @@ from tests.report.pages import Taken, require_self_contained, taken
 PAGE = Path("report.html")
 REPORTS: list[Callable[[], dict[str, Any]]] = [
     samples.good, samples.sparse, samples.awkward, samples.red, samples.hostile,
+    samples.on_gpu, samples.ahead,
 ]  # fmt: skip
 each_report = pytest.mark.parametrize("report", REPORTS, ids=lambda make: make.__name__)
 
@@ -88,14 +89,15 @@ def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(member, (*way, key))
 
 
-PLACES = [way for way in places(samples.small()) if way and "samples" not in way[:-1]]
+WHOLE = samples.on_gpu() | {"kernels": samples.ahead()["kernels"]}
+PLACES = [way for way in places(WHOLE) if way and "samples" not in way[:-1]]
 STRANGE = [None, "", "x", True, 0, -1, 1, 1e-300, 1e17, 1e300, 10**400, float("nan"), float("inf"),
            [], [1], [None], {}, {"a": 1}, {"a": {}}, "\ud800", "$x^2$"]  # fmt: skip
 
 
 @given(st.sampled_from(PLACES), st.sampled_from(STRANGE))
 def test_a_strange_report_is_refused_or_drawn(way: tuple[Any, ...], strange: Any) -> None:
-    report = samples.small()
+    report = copy.deepcopy(WHOLE)
     holder: Any = report
     for key in way[:-1]:
         holder = holder[key]
@@ -114,6 +116,21 @@ def test_a_strange_report_is_refused_or_drawn(way: tuple[Any, ...], strange: Any
 def test_other_reports_are_refused(schema: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         written(samples.good() | {"schema": schema})
+
+
+def test_on_a_gpu_no_threads_are_told() -> None:
+    text = page_of(samples.on_gpu()).text
+    assert "Median latency, GPU" in text
+    assert "1 thread" not in text
+    assert "NVIDIA H100 80GB HBM3" in text
+
+
+def test_what_was_compiled_ahead_is_told() -> None:
+    text = page_of(samples.ahead()).text
+    assert "Compiled ahead of time, and not run" in text
+    assert text.count("sell_gemv") == 6
+    assert "its speed was not measured" in text
+    assert "Kernels" not in page_of(samples.good()).text
 
 
 def test_damage_is_told_with_its_place() -> None:
@@ -200,6 +217,8 @@ def test_a_red_gate_shows_no_speed() -> None:
         (samples.good, "15.8x smaller; sparse in 5 of the 6 combinations of batch and threads, "
          "up to 5.1x as fast as the best dense engine, and dense in the others; accuracy 97.22% "
          "before and 96.67% after."),
+        (samples.ahead, "15.8x smaller, and its speed was not measured; accuracy 97.22% before "
+         "and 96.67% after."),
         (samples.small, "15.8x smaller; sparse at batch 1 and 16, up to 5.1x as fast as the best "
          "dense engine, and dense at batch 64; accuracy 97.22% before and 96.67% after."),
         (samples.sparse, "15.8x smaller and 5.1x as fast as the best dense engine (onnxruntime) "

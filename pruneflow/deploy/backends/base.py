@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from pruneflow.deploy.graphs.graph import Graph
+from pruneflow.deploy.place import Device
 from pruneflow.registry import Registry
 
 Run = Callable[[torch.Tensor], torch.Tensor]
-"""Outputs (n, ...) of float32 inputs (n, ...)."""
+"""Outputs (n, ...) of inputs (n, ...)."""
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -24,10 +25,14 @@ class Backend(ABC):
     Attributes:
         kind: Whether it multiplies by zeros as well.
         takes_layers: Whether it is worth asking for single layers.
+        devices: What it runs on.
+        captures: Whether its calls on a GPU are captured in a CUDA graph.
     """
 
     kind: ClassVar[Literal["dense", "sparse"]]
     takes_layers: ClassVar[bool] = True
+    devices: ClassVar[tuple[Device, ...]] = ("cpu",)
+    captures: ClassVar[bool] = False
 
     @abstractmethod
     def version(self) -> str:
@@ -47,7 +52,7 @@ class Backend(ABC):
 
         Args:
             graph: One it does not refuse.
-            tensors: Its weights and biases, float32 on the CPU.
+            tensors: Its weights and biases, on the device and of the dtype it is to run in.
             threads: How many threads may be used.
         """
 

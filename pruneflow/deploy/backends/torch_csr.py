@@ -10,12 +10,14 @@ import torch
 from pruneflow.deploy.backends.base import BACKENDS, Backend, Run, Tensors
 from pruneflow.deploy.backends.by_layer import ByLayer
 from pruneflow.deploy.graphs.graph import Graph, Node
+from pruneflow.deploy.place import Device
 
 
 class TorchCsr(Backend):
     """``torch.sparse_csr_tensor`` times activations."""
 
     kind: ClassVar[Literal["dense", "sparse"]] = "sparse"
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
 
     def version(self) -> str:
         """See base class."""
@@ -42,7 +44,9 @@ class CsrLinear:
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
             self.weight = tensors[node.weight].detach().to_sparse_csr()
         bias = None if node.bias is None else tensors[node.bias].detach()
-        self.bias = torch.zeros(len(self.weight), dtype=self.weight.dtype) if bias is None else bias
+        self.bias = (
+            self.weight.new_zeros(len(self.weight), layout=torch.strided) if bias is None else bias
+        )
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs (n, out) of inputs (n, in)."""

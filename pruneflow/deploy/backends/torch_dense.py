@@ -12,12 +12,14 @@ from torch import nn
 from pruneflow.deploy.backends.base import BACKENDS, Backend, Run, Tensors
 from pruneflow.deploy.graphs.executor import GraphModule
 from pruneflow.deploy.graphs.graph import Graph
+from pruneflow.deploy.place import Device
 
 
 class Eager(Backend):
     """Torch's own kernels, one after the other."""
 
     kind: ClassVar[Literal["dense", "sparse"]] = "dense"
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "cuda")
 
     def version(self) -> str:
         """See base class."""
@@ -32,10 +34,19 @@ class Eager(Backend):
         return module
 
 
+class Graphed(Eager):
+    """The same kernels, launched at once as a CUDA graph."""
+
+    devices: ClassVar[tuple[Device, ...]] = ("cuda",)
+    captures: ClassVar[bool] = True
+
+
 class Compiled(Eager):
     """``torch.compile``, once for each shape of inputs; it takes seconds."""
 
     takes_layers = False
+    mode: ClassVar[str | None] = None
+    freezes: ClassVar[bool] = False
 
     def missing(self) -> str | None:
         """See base class."""
@@ -47,21 +58,28 @@ class Compiled(Eager):
             return "torch.compile needs a C++ compiler: install g++"
         return None
 
-    freezes: ClassVar[bool] = False
-
     def build(self, graph: Graph, tensors: Tensors, threads: int) -> Run:
         """See base class."""
-        return _Compiled(GraphModule(graph, tensors).eval(), self.freezes)
+        return _Compiled(GraphModule(graph, tensors).eval(), self.freezes, self.mode)
 
     def build_module(self, module: nn.Module, threads: int) -> Run | None:
         """See base class."""
-        return _Compiled(module, self.freezes)
+        return _Compiled(module, self.freezes, self.mode)
 
 
 class Frozen(Compiled):
     """The same with weights as constants, laid out beforehand as the kernels want them."""
 
+    devices: ClassVar[tuple[Device, ...]] = ("cpu",)
     freezes: ClassVar[bool] = True
+
+
+class Tuned(Compiled):
+    """The same with kernels chosen by timing them, and captured in a CUDA graph."""
+
+    devices: ClassVar[tuple[Device, ...]] = ("cuda",)
+    captures: ClassVar[bool] = True
+    mode: ClassVar[str | None] = "max-autotune-no-cudagraphs"  # captured here, as the others are
 
 
 class _Compiled:
@@ -71,8 +89,8 @@ class _Compiled:
     whom, and after eight of them runs it eagerly from then on.
     """
 
-    def __init__(self, module: nn.Module, freezes: bool) -> None:
-        self._module, self._freezes = module, freezes
+    def __init__(self, module: nn.Module, freezes: bool, mode: str | None) -> None:
+        self._module, self._freezes, self._mode = module, freezes, mode
         self._runs: dict[tuple[int, bool, bool], Run] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -85,7 +103,7 @@ class _Compiled:
 
         with warnings.catch_warnings(), config.patch(freezing=self._freezes):
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of torch
-            run = torch.compile(_function(self._module), dynamic=False)
+            run = torch.compile(_function(self._module), dynamic=False, mode=self._mode)
             y = run(x)
         self._runs[_kind(x)] = run
         return y
@@ -107,5 +125,7 @@ def _function(module: nn.Module) -> Run:
 
 
 BACKENDS.register("torch")(Eager())
+BACKENDS.register("torch_graph")(Graphed())
 BACKENDS.register("torch_compile")(Compiled())
+BACKENDS.register("torch_compile_max")(Tuned())
 BACKENDS.register("torch_compile_frozen")(Frozen())

@@ -54,7 +54,7 @@ def worse(one: Verdict, other: Verdict) -> Verdict:
 def _shown(verdict: Verdict) -> str:
     if not isfinite(verdict.error):
         return "not the shape of the network's outputs, or no finite numbers"
-    return f"off by {verdict.error:.2g}, where float32 accounts for {verdict.bound:.2g}"
+    return f"off by {verdict.error:.2g}, where rounding accounts for {verdict.bound:.2g}"
 
 
 def gather(

@@ -15,6 +15,7 @@ from pruneflow.deploy.measure.grid import MARGIN, Outcome
 from pruneflow.deploy.measure.timing import interleaved, speedup
 from pruneflow.deploy.measure.timing import threads as using_threads
 from pruneflow.deploy.network import Network
+from pruneflow.errors import DeployError
 
 PROBES = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 SECONDS = 0.2
@@ -57,7 +58,10 @@ def wins_from(
     """
     with using_threads(threads):
         for sparsity, sparser in _sparser(network):
-            runs = {"sparse": engines.build(sparser, backend, threads), "dense": dense}
+            try:
+                runs = {"sparse": engines.build(sparser, backend, threads), "dense": dense}
+            except DeployError:  # what is pruned further no longer has the pattern it wants
+                continue
             if all(_wins(runs, x) for _ in range(ROUNDS)):
                 return sparsity
     return None
@@ -82,7 +86,8 @@ def crossovers(
         if sparse and engines.kind_of(cell.backend) == "dense":
             nearest = min(sparse, key=lambda name: outcome.times[name].median)
             dense = runs[cell.threads][outcome.best_dense]
-            least = wins_from(network, nearest, dense, inputs[: cell.batch], cell.threads)
+            x = network.place.put(inputs[: cell.batch])
+            least = wins_from(network, nearest, dense, x, cell.threads)
             answers.append(Crossover(cell.batch, cell.threads, least))
     return answers
 

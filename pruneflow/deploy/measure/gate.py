@@ -13,7 +13,9 @@ import torch
 
 from pruneflow.deploy.backends.base import Run
 from pruneflow.deploy.measure.rounding import bounded, gamma
+from pruneflow.deploy.module_state import placed
 from pruneflow.deploy.network import Network
+from pruneflow.deploy.place import CPU, Place
 from pruneflow.errors import DeployError
 
 HEADROOM = 4
@@ -29,17 +31,20 @@ class Reference:
         outputs: float64 (n, ...).
         bound: For each output.
         precision: What they were computed in.
+        place: Where engines run.
     """
 
     inputs: torch.Tensor
     outputs: torch.Tensor
     bound: torch.Tensor
     precision: str = "float64"
+    place: Place = CPU
 
     def judge(self, run: Run, batch: int) -> Verdict:
         """Compare an engine's outputs, a batch at a time."""
         with torch.inference_mode():
-            found = torch.cat([run(part).double() for part in torch.split(self.inputs, batch)])
+            parts = (self.place.put(part) for part in torch.split(self.inputs, batch))
+            found = torch.cat([run(part).cpu().double() for part in parts])
         if found.shape != self.outputs.shape:
             return Verdict(False, float("inf"), 0.0)
         error = (found - self.outputs).abs()
@@ -70,16 +75,18 @@ class Verdict:
 
 
 def reference(network: Network, inputs: torch.Tensor) -> Reference:
-    """The right outputs of a network for float32 inputs (n, ...).
+    """The right outputs of a network for float32 inputs (n, ...), rounded as its place has them.
 
     Raises:
         DeployError: They are not finite.
     """
+    place = network.place
+    inputs = place.rounded(inputs)
     with torch.no_grad():
         if network.graph is None:
             return _finite(_observed(network, inputs))
-        right = bounded(network.graph, network.tensors, inputs)
-    return _finite(Reference(inputs, right.value, right.bound))
+        right = bounded(network.graph, network.tensors, inputs, place)
+    return _finite(Reference(inputs, right.value, right.bound, place=place))
 
 
 def _finite(right: Reference) -> Reference:
@@ -91,13 +98,15 @@ def _finite(right: Reference) -> Reference:
 def _observed(network: Network, inputs: torch.Tensor) -> Reference:
     """For a module that is no graph: dense torch's own error says what float32 can do."""
     assert network.module is not None
-    single = network.module(inputs.clone()).double()
+    place = network.place
+    runs_in = network.module if place == CPU else placed(network.module, place)
+    single = runs_in(place.put(inputs.clone())).cpu().double()
     precision = "float64"
     try:
         outputs = copy.deepcopy(network.module).double()(inputs.double())
     except RuntimeError:  # it makes float32 tensors of its own
-        outputs, precision = single, "float32"
+        outputs, precision = single, str(place.dtype).removeprefix("torch.")
     longest = max((network.tensors[name][0].numel() for name in network.weights), default=1)
-    least = gamma(longest) * outputs.abs().max()
+    least = (gamma(longest) + place.unit) * outputs.abs().max()
     bound = float(HEADROOM * (single - outputs).abs().max() + least)
-    return Reference(inputs, outputs, torch.full_like(outputs, bound), precision)
+    return Reference(inputs, outputs, torch.full_like(outputs, bound), precision, place)

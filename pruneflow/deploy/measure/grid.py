@@ -18,6 +18,7 @@ from pruneflow.deploy.measure.gate import Reference, reference
 from pruneflow.deploy.measure.timing import Times, interleaved, speedup
 from pruneflow.deploy.measure.timing import threads as using_threads
 from pruneflow.deploy.network import Layer, Network, of_graph
+from pruneflow.deploy.place import Device
 
 MARGIN = 1.05
 """Sparse runs where it is so many times as fast as the best dense engine."""
@@ -40,12 +41,14 @@ class Outcome:
         best_dense: The fastest dense engine.
         cell: What runs there.
         layer_times: Of every layer, by backend, in microseconds.
+        device: Where it ran.
     """
 
     times: Mapping[str, Times]
     best_dense: str
     cell: Cell
     layer_times: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    device: Device = "cpu"
 
     @property
     def speedup(self) -> float:
@@ -57,6 +60,7 @@ class Outcome:
         return {
             "batch": self.cell.batch,
             "threads": self.cell.threads,
+            "device": self.device,
             "best_dense": self.best_dense,
             "chosen": self.cell.backend,
             "speedup": round(self.speedup, 3),
@@ -86,7 +90,7 @@ def measure(
     """
     threads = candidates.threads
     tell(f"timing batch {batch}, {threads} thread{'s' * (threads > 1)}")
-    x = right.inputs[:batch].contiguous()
+    x = network.place.put(right.inputs[:batch].contiguous())
     with using_threads(threads):
         by_layer = {
             layer.name: layer_times(network, layer, candidates, batch, seconds * LAYER_SHARE)
@@ -106,7 +110,8 @@ def measure(
             times = {**times, **interleaved(pair, x, seconds)}
             chosen = chosen if _speedup(times, chosen, best_dense) >= MARGIN else best_dense
     layers = winners if chosen == BY_LAYER else {}
-    return Outcome(times, best_dense, Cell(threads, batch, chosen, layers), by_layer)
+    cell = Cell(threads, batch, chosen, layers)
+    return Outcome(times, best_dense, cell, by_layer, network.place.device)
 
 
 def layer_times(
@@ -116,15 +121,16 @@ def layer_times(
     tensors = network.layer_tensors(layer)
     generator = torch.Generator().manual_seed(batch)
     x = torch.randn(batch * layer.rows, *layer.input_shape, generator=generator)
-    right = reference(of_graph(layer.graph, tensors), x)
+    right = reference(of_graph(layer.graph, tensors).on(network.place), x)
     runs = {}
     for name in candidates.runs:
         backend = BACKENDS[name]
         with suppress(Exception):  # it runs the whole network and not this layer: never mind
             if backend.takes_layers and not backend.refuses(layer.graph):
-                run = backend.build(layer.graph, tensors, candidates.threads)
+                run = engines.build_layer(network, layer, name, candidates.threads)
                 if right.judge(run, len(x)).passed:
                     runs[name] = run
+    x = network.place.put(x)
     return {name: times.median for name, times in interleaved(runs, x, seconds).items()}
 
 

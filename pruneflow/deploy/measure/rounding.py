@@ -22,6 +22,7 @@ import torch
 
 from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
 from pruneflow.deploy.graphs.ops import OPS
+from pruneflow.deploy.place import CPU, Place
 
 UNIT = 2.0**-24
 """Half the distance from 1 to the next float32."""
@@ -51,25 +52,39 @@ class Bounded:
         return torch.minimum(self.certain, LAMBDA * self.likely + TINIEST)
 
 
-def bounded(graph: Graph, tensors: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> Bounded:
+def bounded(
+    graph: Graph, tensors: Mapping[str, torch.Tensor], inputs: torch.Tensor, place: Place = CPU
+) -> Bounded:
     """The outputs of a network.
 
     Args:
         graph: The network.
         tensors: Its weights and biases; float32 numbers.
         inputs: (n, *input_shape), float32 numbers.
+        place: Where it runs: an engine may store every result in the place's dtype.
     """
     exact = inputs.double()
     none = torch.zeros_like(exact)
     results = {INPUT: Bounded(exact, none, none)}
     for node in graph.nodes:
-        results[node.name] = _step(node, tensors, [results[name] for name in node.inputs])
+        result = _step(node, tensors, [results[name] for name in node.inputs])
+        results[node.name] = _stored(result, place)
     return results[graph.output]
 
 
 def gamma(terms: int) -> float:
     """The relative error of a sum of so many rounded terms."""
     return terms * UNIT / (1 - terms * UNIT)
+
+
+def _stored(result: Bounded, place: Place) -> Bounded:
+    """A result after it was rounded to a place's dtype."""
+    if not place.unit:
+        return result
+    smallest = torch.finfo(place.dtype).tiny * place.unit
+    rounded = place.unit * (result.value.abs() + result.certain) + smallest
+    likely = (result.likely**2 + rounded**2).sqrt()
+    return Bounded(result.value, result.certain + rounded, likely)
 
 
 def _step(node: Node, tensors: Mapping[str, torch.Tensor], inputs: list[Bounded]) -> Bounded:

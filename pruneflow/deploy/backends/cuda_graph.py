@@ -1,0 +1,74 @@
+"""A network's launches on a GPU, recorded once and replayed as one."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.compiler import is_compiling
+
+from pruneflow.deploy.backends.base import Run
+
+KEPT = 8
+"""Graphs an engine keeps, those used last: of a shape, dtype and stream each."""
+
+WARM_UPS = 3
+"""Calls before the recording: kernels are compiled and tuned in them, and libraries made ready."""
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    graph: torch.cuda.CUDAGraph
+    given: torch.Tensor
+    result: torch.Tensor
+
+
+class Captured:
+    """A run as one CUDA graph for each shape of inputs.
+
+    Inputs are copied into the graph's own memory and results out of it, so that calls stay
+    independent of each other. Two threads may call at once: they take turns.
+
+    Args:
+        run: Launches the same work each time it is called with inputs of a shape.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._recorded: OrderedDict[Any, _Recorded] = OrderedDict()
+        self._turn = threading.Lock()
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The outputs (n, ...) for inputs (n, ...) on a GPU."""
+        if is_compiling() or not len(x):
+            return self._run(x)
+        key = (x.shape, x.dtype, x.device, torch.cuda.current_stream(x.device).cuda_stream)
+        with self._turn, torch.inference_mode(False), torch.no_grad():
+            recorded = self._recorded.pop(key, None) or self._record(x)
+            self._recorded[key] = recorded
+            if len(self._recorded) > KEPT:
+                self._recorded.popitem(last=False)
+            recorded.given.copy_(x)
+            recorded.graph.replay()
+            return recorded.result.clone()
+
+    def __reduce__(self) -> tuple[type[Captured], tuple[Run]]:
+        """Copies record anew: a graph holds addresses."""
+        return type(self), (self._run,)
+
+    def _record(self, x: torch.Tensor) -> _Recorded:
+        with torch.cuda.device(x.device):
+            given = x.detach().clone()
+            beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            beside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(beside):
+                for _ in range(WARM_UPS):
+                    self._run(given)
+            torch.cuda.current_stream().wait_stream(beside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                result = self._run(given)
+        return _Recorded(graph, given, result)
