@@ -27,7 +27,7 @@ from torch import nn
 
 from pruneflow import runfolder
 from pruneflow.deploy.api import deploy_model
-from pruneflow.deploy.deployed import load
+from pruneflow.deploy.loading import load
 from pruneflow.deploy.measure import machine
 from pruneflow.deploy.measure.timing import Times, interleaved, speedup, threads
 from pruneflow.zoo.models import LeNet5, LeNet300100

@@ -1,0 +1,1 @@
+"""The GPU benchmark's parts; ``benchmarks.gpu_kernels`` is the command."""
