@@ -3,6 +3,7 @@
     python -m benchmarks.gpu_kernels             measure what is not measured yet, for 9 minutes
     python -m benchmarks.gpu_kernels table       what is known, as Markdown
     python -m benchmarks.gpu_kernels picture     the same as a picture
+    python -m benchmarks.gpu_kernels floors      what no kernel can beat, computed without a GPU
     python -m benchmarks.gpu_kernels --rehearse --out FILE   every line, without a GPU
 
 Outputs are compared with float64 before anything is timed. Each engine's configurations are tried
@@ -31,7 +32,7 @@ FILE = RESULTS / "gpu_kernels.json"
 def main(arguments: list[str] | None = None) -> int:
     """The command; what it returns is its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_kernels")
-    parser.add_argument("what", nargs="?", choices=("measure", "table", "picture"),
+    parser.add_argument("what", nargs="?", choices=("measure", "table", "picture", "floors"),
                         default="measure")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=9, help="how long it may measure")
     parser.add_argument("--only", default="", help="a regular expression for titles of cells")
@@ -39,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rehearse", action="store_true", help="on a CPU; times mean nothing")
     parser.add_argument("--out", type=Path, help=f"the file of results; {FILE.name} by default")
     asked = parser.parse_args(arguments)
+    if asked.what == "floors":
+        from benchmarks.gpu import floors
+
+        print(floors.table())
+        return 0
     out = (asked.out or FILE).absolute()
     if asked.what == "measure":
         if why := refusal(asked.rehearse, out):

@@ -19,7 +19,18 @@ from tests import pretend_workers
 pytest.importorskip("triton")
 
 from benchmarks import gpu_kernels
-from benchmarks.gpu import attend, cases, goals, limits, measure, picture, results, table, timing
+from benchmarks.gpu import (
+    attend,
+    cases,
+    floors,
+    goals,
+    limits,
+    measure,
+    picture,
+    results,
+    table,
+    timing,
+)
 from benchmarks.gpu.engine import Engine, Made, Right
 from benchmarks.gpu.machine import Rehearsal, Run
 
@@ -290,6 +301,22 @@ def test_limits_are_what_a_hand_computes() -> None:
         assert limits.floors(h100, "bf16", 0, 1_650_000, batch, tensor)["decode"] == 1.0
     unknown = limits.peaks("a card of tomorrow", 2e12)
     assert limits.floors(unknown, "bf16", 4_000_000, 7, 1, plain) == {"bytes": 2.0}
+
+
+def test_the_ratio_of_the_floors_is_that_of_the_numbers_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(floors, "CASES", (("bitmask", cases.RANDOM, 0.9, 1),))
+    assert gpu_kernels.main(["floors"]) == 0
+    head, _, *rows = capsys.readouterr().out.strip().splitlines()
+    assert len(rows) == 2
+    for line in rows:
+        _, *numbers = line.strip("| ").split(" | ")[1:]
+        bits, moved, each, decoding, products, dense, gain = map(float, numbers)
+        assert len(head.split("|")) == len(line.split("|"))
+        assert each > 0
+        assert 1 < bits < 16  # a bit for each weight, and a tenth of the values
+        assert gain == pytest.approx(dense / max(moved, decoding, products), rel=0.01)
 
 
 def test_instructions_come_from_the_nearest_count(tmp_path: Path) -> None:
