@@ -11,7 +11,13 @@ import torch
 from pruneflow.deploy.aot.planning import INPUT, OUTPUT, Layer, Work, plan
 from pruneflow.deploy.aot.writing import write_cubins
 from pruneflow.deploy.backends.base import BACKENDS
-from pruneflow.deploy.backends.triton import KERNELS_OF, activation_after, activation_of, window_of
+from pruneflow.deploy.backends.triton import (
+    KERNELS_OF,
+    activation_after,
+    activation_of,
+    is_whole,
+    window_of,
+)
 from pruneflow.deploy.choice import DEFAULT, Cell
 from pruneflow.deploy.graphs.graph import Graph
 from pruneflow.deploy.kernels.fused.launching import ALONE
@@ -58,7 +64,8 @@ def compiled(
         except DeployError as error:
             refused[layer.name] = str(error)
     if not work:
-        raise DeployError(f"no layer has a kernel: {'; '.join(refused.values())}")
+        why = "; ".join(refused.values()) or "all are convolutions with groups"
+        raise DeployError(f"no layer has a kernel: {why}")
     chosen = {one.layer: one.kernel for one in work}
     work += _whole(network, network.graph, settings)
     rows = write_cubins(work, folder / FOLDER, settings.arch, tell)
@@ -97,7 +104,7 @@ def _whole(network: Network, graph: Graph, settings: Settings) -> Iterator[Work]
 
 
 def _layers(network: Network, graph: Graph) -> Iterator[tuple[Layer, int]]:
-    """Every layer as it is compiled, and how many rows it sees for a sample."""
+    """Every layer that has a kernel, and how many rows it sees for a sample."""
     nodes = {node.name: node for node in graph.nodes}
     for layer in network.layers:
         node, own = nodes[layer.name], network.layer_tensors(layer)
@@ -106,7 +113,7 @@ def _layers(network: Network, graph: Graph) -> Iterator[tuple[Layer, int]]:
         activation = activation_of(activation_after(graph, node))
         if node.op == "linear":
             yield Layer(layer.name, weight, bias, activation), layer.rows
-        else:
+        elif is_whole(node):
             sides = (layer.input_shape[1], layer.input_shape[2])
             yield Layer(layer.name, weight, bias, activation, window_of(node), sides), layer.rows
 

@@ -61,7 +61,7 @@ class TritonLayers(TritonBackend):
 
     def refuses(self, graph: Graph) -> str | None:
         """See base class."""
-        if any(node.op == "linear" or _is_whole(node) for node in graph.nodes):
+        if any(node.op == "linear" or is_whole(node) for node in graph.nodes):
             return None
         return "its kernels run linear layers and convolutions without groups, and there is none"
 
@@ -98,7 +98,7 @@ class TritonLayers(TritonBackend):
         activation = activation_of(follower)
         if node.op == "linear":
             return packed_layer(self._kernels["linear"], weight, bias, activation)
-        if not _is_whole(node):
+        if not is_whole(node):
             raise DeployError("convolutions with groups have no kernel")
         window = window_of(node)
         if weight.shape[2:] == (1, 1) and window.padding == (0, 0):
@@ -130,7 +130,7 @@ def window_of(node: Node) -> Window:
     return Window(*pairs)
 
 
-def _is_whole(node: Node) -> bool:
+def is_whole(node: Node) -> bool:
     """Whether it is a convolution in which every output sees every channel."""
     return node.op == "conv2d" and node.options["groups"] == 1
 
