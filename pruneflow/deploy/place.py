@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,17 +73,43 @@ CPU = Place()
 @contextmanager
 def exact_sums() -> Iterator[None]:
     """Context: on a GPU torch rounds neither factors to TF32 nor partial sums to 16 bits."""
-    flags: tuple[tuple[Any, str], ...] = (
-        (torch.backends.cudnn, "allow_tf32"),
-        (torch.backends.cuda.matmul, "allow_tf32"),
-        (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
-        (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
-    )
-    before = [getattr(holder, name) for holder, name in flags]
-    for holder, name in flags:
-        setattr(holder, name, False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Please use the new API")  # of torch 2.9 on
+        wanted = [*_no_tf32(), *_no_narrow_sums()]
+        before = [getattr(holder, name) for holder, name, _ in wanted]
+        for holder, name, value in wanted:
+            setattr(holder, name, value)
     try:
         yield
     finally:
-        for (holder, name), value in zip(flags, before, strict=True):
+        for (holder, name, _), value in zip(wanted, before, strict=True):
             setattr(holder, name, value)
+
+
+def _no_tf32() -> Iterator[tuple[Any, str, Any]]:
+    """What to set to what, in the way that the caller chose: torch refuses a mixture of both."""
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+    if _is_readable(matmul):
+        yield matmul, "allow_tf32", False
+    else:
+        yield matmul, "fp32_precision", "ieee"
+    if _is_readable(cudnn):
+        yield cudnn, "allow_tf32", False
+    else:
+        yield cudnn.conv, "fp32_precision", "ieee"
+        yield cudnn.rnn, "fp32_precision", "ieee"
+
+
+def _is_readable(holder: Any) -> bool:
+    """Whether TF32 was never set by precisions, as torch 2.9 and later can."""
+    try:
+        return isinstance(holder.allow_tf32, bool)
+    except RuntimeError:
+        return False
+
+
+def _no_narrow_sums() -> Iterator[tuple[Any, str, Any]]:
+    for dtype in ("bf16", "fp16"):
+        name = f"allow_{dtype}_reduced_precision_reduction"
+        yield torch.backends.cuda.matmul, name, False

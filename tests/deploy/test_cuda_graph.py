@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
+import pytest
 import torch
 
 from pruneflow.deploy.backends import cuda_graph
@@ -38,6 +44,87 @@ def test_a_compiler_sees_what_is_recorded() -> None:
 
     exported = torch.export.export(Holder(), (torch.ones(2, 3),))
     assert torch.equal(exported.module()(torch.full((2, 3), -1.0)), torch.zeros(2, 3))
+
+
+def test_what_a_caller_captures_is_launched_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    captured = Captured(Doubling())
+    assert torch.equal(captured(torch.ones(2, 3)), torch.full((2, 3), 2.0))
+    assert not captured._recorded
+
+
+def test_engines_are_recorded_one_at_a_time_on_a_stream_that_they_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entered: list[str] = []
+    overlaps: list[int] = []
+
+    class Stream:
+        cuda_stream = 0
+
+        def wait_stream(self, other: object) -> None:
+            pass
+
+    @contextmanager
+    def stream(beside: Stream) -> Iterator[None]:
+        entered.append("in")
+        overlaps.append(entered.count("in") - entered.count("out"))
+        time.sleep(0.01)
+        try:
+            yield
+        finally:
+            entered.append("out")
+
+    @contextmanager
+    def graph(recorded: object, stream: Stream, capture_error_mode: str) -> Iterator[None]:
+        assert capture_error_mode == "thread_local"
+        yield
+        raise RuntimeError("the recording broke")
+
+    fakes: dict[str, Any] = {
+        "Stream": Stream, "stream": stream, "graph": graph, "CUDAGraph": object,
+        "device": lambda device: nullcontext(), "is_current_stream_capturing": lambda: False,
+        "current_stream": lambda device=None: Stream(),
+    }  # fmt: skip
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+
+    def record() -> None:
+        with pytest.raises(RuntimeError, match="the recording broke"):
+            Captured(Doubling())(torch.ones(2, 3))
+
+    threads = [threading.Thread(target=record) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert overlaps == [1] * 4
+    assert entered == ["in", "out"] * 4
+
+
+@needs_gpu
+def test_a_recording_that_fails_leaves_its_stream() -> None:
+    def reads(x: torch.Tensor) -> torch.Tensor:
+        return x * float(x.sum())  # waits for the GPU: that cannot be recorded
+
+    before = torch.cuda.current_stream()
+    x = torch.ones(2, 3, device="cuda")
+    with pytest.raises(RuntimeError):
+        Captured(reads)(x)
+    assert torch.cuda.current_stream() == before
+    assert torch.equal(Captured(Doubling())(x), x * 2)
+
+
+@needs_gpu
+def test_it_can_be_part_of_a_callers_graph() -> None:
+    captured, x = Captured(Doubling()), torch.ones(2, 3, device="cuda")
+    captured(x)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = captured(x)
+    x.fill_(3)
+    graph.replay()
+    assert torch.equal(y, x * 2)
 
 
 @needs_gpu

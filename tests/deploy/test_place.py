@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from pruneflow.deploy.backends.base import BACKENDS
 from pruneflow.deploy.engines import build, candidates, hindrance
+from pruneflow.deploy.graphs.ops import OPS
 from pruneflow.deploy.measure.gate import reference
 from pruneflow.deploy.network import Network as Deployable
 from pruneflow.deploy.network import of_graph, of_module
@@ -62,6 +68,34 @@ def test_sums_are_exact_for_a_while() -> None:
     assert flags() == before
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch 2.9 and later have it"
+)
+@pytest.mark.parametrize(
+    "setting", ["cuda.matmul.fp32_precision = 'tf32'", "cudnn.conv.fp32_precision = 'ieee'"]
+)
+def test_sums_are_exact_whatever_way_the_caller_set_tf32(setting: str, repository: Path) -> None:
+    """In a process of its own: torch's old settings cannot be read any more after the new ones."""
+    script = f"""
+from torch import backends
+from pruneflow.deploy.place import exact_sums
+
+def precisions():
+    holders = backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn
+    return [holder.fp32_precision == "tf32" for holder in holders]
+
+backends.{setting}
+before = precisions()
+assert any(before)
+with exact_sums():
+    assert not any(precisions())
+assert precisions() == before
+"""
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 # -- networks --------------------------------------------------------------------------------
 
 
@@ -91,6 +125,28 @@ def test_a_wrong_narrow_engine_is_noticed(name: str, precision: str) -> None:
         shifted = there.tensors[weight].roll(1, 0)
         wrong = replace(there, tensors={**there.tensors, weight: shifted})
         assert not right.judge(build(wrong, "torch", 1), 8).passed, weight
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [(lambda: nn.Conv2d(4, 16, 3), (4, 9, 9)), (lambda: nn.Linear(64, 32), (64,))],
+)
+def test_a_sum_may_be_stored_before_its_bias_is_added(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], precision: str
+) -> None:
+    """As cuDNN's convolutions are, which torch adds the bias to afterwards."""
+    place, x = Place("cpu", precision), torch.randn(64, *shape)
+    there = of_module(make(), x).on(place)
+    right, layer = reference(there, x), there.layers[0].node
+    weight, bias = (place.put(there.tensors[str(name)]) for name in (layer.weight, layer.bias))
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        y = OPS[layer.op].run(x, weight, None, **layer.options)
+        return y + bias.reshape(-1, *[1] * (y.dim() - 2))
+
+    found = right.judge(run, 64)
+    assert found.passed, (found.error, found.bound)
 
 
 @given(networks(), NARROW)

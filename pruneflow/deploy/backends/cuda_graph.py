@@ -18,6 +18,9 @@ KEPT = 8
 WARM_UPS = 3
 """Calls before the recording: kernels are compiled and tuned in them, and libraries made ready."""
 
+_one_recording = threading.RLock()
+"""Of all engines: while one is recorded, no other may wait for the device."""
+
 
 @dataclass(frozen=True)
 class _Recorded:
@@ -30,7 +33,8 @@ class Captured:
     """A run as one CUDA graph for each shape of inputs.
 
     Inputs are copied into the graph's own memory and results out of it, so that calls stay
-    independent of each other. Two threads may call at once: they take turns.
+    independent of each other. Two threads may call at once: they take turns. What a caller
+    captures in a graph of its own becomes part of that.
 
     Args:
         run: Launches the same work each time it is called with inputs of a shape.
@@ -43,7 +47,7 @@ class Captured:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The outputs (n, ...) for inputs (n, ...) on a GPU."""
-        if is_compiling() or not len(x):
+        if is_compiling() or not len(x) or torch.cuda.is_current_stream_capturing():
             return self._run(x)
         key = (x.shape, x.dtype, x.device, torch.cuda.current_stream(x.device).cuda_stream)
         with self._turn, torch.inference_mode(False), torch.no_grad():
@@ -60,15 +64,15 @@ class Captured:
         return type(self), (self._run,)
 
     def _record(self, x: torch.Tensor) -> _Recorded:
-        with torch.cuda.device(x.device):
+        with torch.cuda.device(x.device), _one_recording:
             given = x.detach().clone()
             beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):
+            with torch.cuda.stream(beside):  # a recording that fails does not leave its stream
                 for _ in range(WARM_UPS):
                     self._run(given)
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, stream=beside, capture_error_mode="thread_local"):
+                    result = self._run(given)
             torch.cuda.current_stream().wait_stream(beside)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                result = self._run(given)
         return _Recorded(graph, given, result)

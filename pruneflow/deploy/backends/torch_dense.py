@@ -103,6 +103,7 @@ class _Compiled:
 
         with warnings.catch_warnings(), config.patch(freezing=self._freezes):
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of torch
+            warnings.filterwarnings("ignore", message="TensorFloat32")  # off on purpose
             run = torch.compile(_function(self._module), dynamic=False, mode=self._mode)
             y = run(x)
         self._runs[_kind(x)] = run

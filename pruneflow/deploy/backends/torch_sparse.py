@@ -17,6 +17,9 @@ from pruneflow.errors import DeployError
 
 BLOCKS = (64, 32, 16)
 
+NARROWEST = 16
+"""Tiles of torch's kernel for blocks have so many samples; for other batches it has a slow one."""
+
 
 class TorchBsr(TorchCsr):
     """``torch.sparse_bsr_tensor``: the largest blocks that divide a weight; linear layers only."""
@@ -79,6 +82,8 @@ class SparseLinear:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs (n, out) of inputs (n, in)."""
+        if rest := -len(x) % NARROWEST:
+            return F.linear(F.pad(x, (0, 0, 0, rest)), self._weight, self._bias)[: len(x)]
         return F.linear(x, self._weight, self._bias)
 
 

@@ -67,7 +67,7 @@ def bounded(
     none = torch.zeros_like(exact)
     results = {INPUT: Bounded(exact, none, none)}
     for node in graph.nodes:
-        result = _step(node, tensors, [results[name] for name in node.inputs])
+        result = _step(node, tensors, [results[name] for name in node.inputs], place)
         results[node.name] = _stored(result, place)
     return results[graph.output]
 
@@ -83,13 +83,15 @@ def _stored(result: Bounded, place: Place) -> Bounded:
         return result
     smallest = torch.finfo(place.dtype).tiny * place.unit
     rounded = place.unit * (result.value.abs() + result.certain) + smallest
-    likely = (result.likely**2 + rounded**2).sqrt()
+    likely = (result.likely**2 + rounded**2 / 3).sqrt()  # uniform between its extremes
     return Bounded(result.value, result.certain + rounded, likely)
 
 
-def _step(node: Node, tensors: Mapping[str, torch.Tensor], inputs: list[Bounded]) -> Bounded:
+def _step(
+    node: Node, tensors: Mapping[str, torch.Tensor], inputs: list[Bounded], place: Place
+) -> Bounded:
     if node.weight is not None:
-        return _weighted(node, tensors, inputs[0])
+        return _weighted(node, tensors, inputs[0], place)
 
     def run(*values: torch.Tensor) -> torch.Tensor:
         return OPS[node.op].run(*values, **node.options)
@@ -112,7 +114,7 @@ def _step(node: Node, tensors: Mapping[str, torch.Tensor], inputs: list[Bounded]
     return Bounded(value, x.certain, x.likely)  # relu and relu6 bring numbers nearer to each other
 
 
-def _weighted(node: Node, tensors: Mapping[str, torch.Tensor], x: Bounded) -> Bounded:
+def _weighted(node: Node, tensors: Mapping[str, torch.Tensor], x: Bounded, place: Place) -> Bounded:
     assert node.weight is not None
     weight = tensors[node.weight].double()
     bias = None if node.bias is None else tensors[node.bias].double()
@@ -126,11 +128,12 @@ def _weighted(node: Node, tensors: Mapping[str, torch.Tensor], x: Bounded) -> Bo
     at_most = run(x.value.abs() + x.certain, weight.abs(), magnitude)
     squares = run(x.likely**2, weight**2, None).clamp(min=0)
     about = run(x.value.abs(), weight.abs(), magnitude)
-    return Bounded(
-        run(x.value, weight, bias),
-        passed + gamma(terms) * at_most + terms * TINIEST,
-        squares.sqrt() + sqrt(terms) * UNIT * about,
-    )
+    certain = passed + gamma(terms) * at_most + terms * TINIEST
+    likely = squares.sqrt() + sqrt(terms) * UNIT * about
+    if bias is not None and place.unit:  # cuDNN and cuSPARSE store a sum before its bias is added
+        stored = _stored(Bounded(run(x.value, weight, None), certain, likely), place)
+        certain, likely = stored.certain, stored.likely
+    return Bounded(run(x.value, weight, bias), certain, likely)
 
 
 def _sum(value: torch.Tensor, a: Bounded, b: Bounded) -> Bounded:

@@ -20,6 +20,10 @@ class Fake:
     stream = 0
     captures = False
 
+    def current(self) -> SimpleNamespace:
+        """The current stream; the device itself cannot be waited for."""
+        return SimpleNamespace(cuda_stream=self.stream, synchronize=lambda: None)
+
     def counters(self, count: int, stream: int = 0, captures: bool = False) -> range:
         """Where a launch's counters lie."""
         self.stream, self.captures = stream, captures
@@ -35,9 +39,8 @@ def fake() -> Iterator[Fake]:
     state = {"_slabs": {}, "_used": {}, "_of_stream": {}}
     with (
         patch.multiple(barriers, **state),
-        patch("torch.cuda.synchronize"),
         patch("torch.cuda.is_current_stream_capturing", lambda: one.captures),
-        patch("torch.cuda.current_stream", lambda _: SimpleNamespace(cuda_stream=one.stream)),
+        patch("torch.cuda.current_stream", lambda _: one.current()),
     ):
         yield one
 

@@ -25,7 +25,9 @@ def prepare(device: torch.device) -> None:
         if device not in _slabs:
             _slabs[device] = torch.zeros(SLAB, dtype=torch.int32, device=device)
             _used[device] = 0
-            torch.cuda.synchronize(device)  # other streams will count there
+            # other streams will count there; the whole device must not be waited for: another
+            # thread may be capturing
+            torch.cuda.current_stream(device).synchronize()
 
 
 def barriers(device: torch.device, count: int) -> torch.Tensor | None:
