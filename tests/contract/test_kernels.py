@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -14,9 +15,13 @@ from torch.nn import functional as F
 
 from pruneflow.deploy.kernels import KERNELS, Activation, Config, Packed, Window
 from pruneflow.deploy.kernels.base import DTYPES
+from pruneflow.errors import DeployError
 
 pytest.importorskip("triton")
 
+from tests.deploy.kernels import watched
+
+NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # named since Python 3.12
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 EXAMPLES = 40
 BATCHES = (1, 2, 3, 8, 17, 33)
@@ -27,6 +32,7 @@ ACTIVATIONS = (
 )  # fmt: skip
 MASKS = ("random", "rows", "blocks", "2:4", "1:8", "2:16")
 
+interpreted = pytest.mark.skipif(DEVICE == "cuda", reason="compute-sanitizer watches on a GPU")
 every_kernel = pytest.mark.parametrize("name", list(KERNELS))
 
 LAYOUTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -133,9 +139,9 @@ def problems(draw: st.DrawFn, name: str) -> Problem:
     dtype, kind = draw(st.sampled_from(DTYPES)), draw(st.sampled_from(MASKS))
     values = torch.randn(shape, generator=generator)
     mask = masked(kind, shape, draw(st.sampled_from(DENSITIES)), seed)
-    weight = torch.where(mask, values, 0.0).to(dtype)
+    weight = (values * mask).to(dtype)  # zeros have signs, as those of pruned weights
     if kernel.refuses(weight):
-        weight = torch.where(masked("1:8", shape, 1.0, seed), values, 0.0).to(dtype)
+        weight = (values * masked("1:8", shape, 1.0, seed)).to(dtype)
     assert kernel.refuses(weight) is None
     x = torch.randn(inputs, generator=generator).to(dtype)
     x = LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))](x)
@@ -184,7 +190,7 @@ def test_unpacking_gives_the_weight_back(name: str, data: st.DataObject) -> None
     assert again.dtype == weight.dtype
     assert again.shape == weight.shape == packed.shape
     same = {torch.float32: torch.int32}.get(weight.dtype, torch.int16)
-    assert torch.equal(again.view(same), (weight + 0.0).view(same))
+    assert torch.equal((again + 0.0).view(same), (weight + 0.0).view(same))
     assert packed.kernel == name
     assert all(part.is_contiguous() for part in packed.parts)
 
@@ -244,6 +250,29 @@ def test_a_sample_that_is_not_finite_spoils_no_other(name: str, data: st.DataObj
     assert torch.equal(found[: len(problem.x)], expected[: len(problem.x)])
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered")  # infinity times zero
+@every_kernel
+@given(data=st.data(), number=st.sampled_from([torch.nan, torch.inf, -torch.inf]))
+@settings(max_examples=15)
+def test_a_number_that_is_not_finite_spoils_what_it_spoils_anyway(
+    name: str, data: st.DataObject, number: float
+) -> None:
+    """A dense product multiplies it as well: into every output whose window it is in."""
+    problem = data.draw(problems(name))
+    packed = packed_on_device(name, problem)
+    configs = KERNELS[name].configs(packed, batch_of(name, problem))
+    config = data.draw(st.sampled_from(list(configs)))
+    clean = problem.x.contiguous()
+    spoilt = clean.clone()
+    spoilt.view(-1)[data.draw(st.integers(0, spoilt.numel() - 1))] = number
+    rest = (problem.weight, problem.bias, Activation(), problem.window)
+    whole = torch.ones(problem.weight.shape)
+    is_apart = problem._product((~spoilt.isfinite()).float(), whole, None) == 0
+    expected = run(name, Problem(clean, *rest), packed, config)
+    found = run(name, Problem(spoilt, *rest), packed, config)
+    assert torch.equal(found.cpu()[is_apart], expected.cpu()[is_apart])
+
+
 @every_kernel
 def test_no_samples_have_no_outputs(name: str) -> None:
     kernel = KERNELS[name]
@@ -253,6 +282,64 @@ def test_no_samples_have_no_outputs(name: str) -> None:
     x = torch.zeros(0, *weight.shape[1:], device=DEVICE)
     y = kernel.run(x, packed, None, Activation(), Window(), kernel.configs(packed, 1)[0])
     assert y.shape == (0, 40, *weight.shape[2:])
+
+
+# -- memory --------------------------------------------------------------------------------
+
+
+@interpreted
+@every_kernel
+@given(data=st.data())
+@settings(max_examples=15)
+def test_programs_touch_what_is_theirs(name: str, data: st.DataObject) -> None:
+    problem = data.draw(problems(name))
+    kernel, packed = KERNELS[name], KERNELS[name].pack(problem.weight)
+    configs = kernel.configs(packed, batch_of(name, problem))
+    config = data.draw(st.sampled_from(list(configs)))
+    y = kernel.output(problem.x, packed, problem.window)
+    rest = (packed, problem.bias, problem.activation, problem.window, config, y)
+    for launch in kernel.launches(problem.x, *rest):
+        watched.run(launch)
+    problem.assert_right(y)
+
+
+@interpreted
+@every_kernel
+@pytest.mark.parametrize("far", [0, 1], ids=["samples", "inputs"])
+def test_inputs_may_lie_far_apart(name: str, far: int) -> None:
+    """More than 2^31 numbers, of which only those that are read need memory."""
+    kernel = KERNELS[name]
+    weight = torch.where(masked("2:16", (64, 192, 1, 1), 1.0, 0), 1.0, 0.0).half()
+    sizes, strides = [3, 192, 1, 1], [192, 1, 1, 1]
+    strides[far] = 2**31 // (2, 60)[far] + 16
+    if kernel.op == "linear":
+        weight, sizes, strides = weight[..., 0, 0], sizes[:2], strides[:2]
+    room = 1 + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+    memory = mmap.mmap(-1, 2 * room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE)
+    x = torch.frombuffer(memory, dtype=torch.half).as_strided(sizes, strides)
+    x.copy_(torch.randn(sizes))
+    problem = Problem(x, weight, None, Activation(), Window())
+    packed = kernel.pack(weight)
+    for config in kernel.configs(packed, 3):
+        y = kernel.output(x, packed, Window())
+        for launch in kernel.launches(x, packed, None, Activation(), Window(), config, y):
+            watched.run(launch)
+        problem.assert_right(y)
+
+
+@every_kernel
+def test_grids_fit_however_many_samples(name: str) -> None:
+    kernel = KERNELS[name]
+    weight = torch.where(masked("1:8", (40, 48, 1, 1), 1.0, 0), 1.0, 0.0)
+    weight = weight if kernel.op == "conv2d" else weight[..., 0, 0]
+    packed = kernel.pack(weight)
+    x = torch.zeros(1, *weight.shape[1:]).expand(1 << 20, *weight.shape[1:])
+    y = kernel.output(x, packed, Window())
+    for config in kernel.configs(packed, len(x)):
+        launches = kernel.launches(x, packed, None, Activation(), Window(), config, y)
+        for down, *others in (launch.grid for launch in launches):
+            assert down < 1 << 31
+            assert all(other < 1 << 16 for other in others)
 
 
 # -- what is said of them ------------------------------------------------------------------
@@ -323,3 +410,13 @@ def test_the_operation_tells_its_shapes_truly(name: str) -> None:
     torch.library.opcheck(
         ops.sparse_layer, arguments, test_utils=("test_schema", "test_faketensor")
     )
+
+
+@every_kernel
+def test_inputs_that_the_kernel_would_leave_are_refused(name: str) -> None:
+    import pruneflow.deploy.kernels.ops  # noqa: F401
+
+    module, x = layer(name)
+    for bad in (x[:, :-1], x[..., None]):
+        with pytest.raises(DeployError, match="does not take inputs"):
+            module(bad)

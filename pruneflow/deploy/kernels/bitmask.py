@@ -106,7 +106,7 @@ def bitmask_linear(
         if not WHOLE:
             kept = kept & (i * WIDE + tl.arange(0, WIDE)[None, :] < inputs)
         x = tl.load(x_ptr, mask=kept, other=0.0)
-        x_ptr += WIDE * x_column
+        x_ptr += tl.cast(x_column, tl.int64) * WIDE
         words = bits.to(tl.uint64, bitcast=True)
         rank = count.to(tl.int32) + ones(words & below).to(tl.int32)
         byte = (words >> shift).to(tl.uint32) & 0xFF

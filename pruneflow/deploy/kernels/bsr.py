@@ -43,7 +43,7 @@ def bsr_linear(
     row = top + tl.arange(0, OUT)
     first, last = stored(starts_ptr, top // TALL, STEP, SPLIT)
     lane = tl.arange(0, STEP * WIDE)[None, :]
-    x_ptr += sample.to(tl.int64)[:, None] * x_row + lane % WIDE * x_column
+    x_ptr += sample.to(tl.int64)[:, None] * x_row + (lane % WIDE).to(tl.int64) * x_column
     values_ptr = tile(values_ptr, first, row, TALL, WIDE, STEP)
     total = nothing(OUT, BATCH)
     column = ahead(columns_ptr, first, last, WIDE, STEP, False)
@@ -57,7 +57,7 @@ def bsr_linear(
             w = tl.load(values_ptr + (i - first) * (TALL * WIDE), mask=real, other=0.0)
         if not WHOLE:
             kept = kept & (column * WIDE + lane % WIDE < inputs)
-        x = tl.load(x_ptr + column.to(tl.int64) * (WIDE * x_column), mask=kept, other=0.0)
+        x = tl.load(x_ptr + column.to(tl.int64) * WIDE * x_column, mask=kept, other=0.0)
         column = ahead(columns_ptr, i + STEP, last, WIDE, STEP, False)
         total = plus(total, w, x)
     write(total, y_ptr, bias_ptr, sample, row, batch, rows, y_row, SPLIT, KIND, SLOPE)

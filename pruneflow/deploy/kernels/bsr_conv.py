@@ -63,7 +63,7 @@ def bsr_conv2d(
     x_ptr += image.to(tl.int64)[:, None] * x_sample
     x_ptr += top.to(tl.int64) * x_down + left.to(tl.int64) * x_right
     if not FEW:
-        x_ptr += lane % WIDE * x_channel
+        x_ptr += (lane % WIDE).to(tl.int64) * x_channel
 
     values_ptr = tile(values_ptr, first, row, TALL, WIDE, STEP)
     total = nothing(OUT, BATCH)

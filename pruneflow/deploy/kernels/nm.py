@@ -71,6 +71,7 @@ class Nm(Kernel):
         places = is_first[..., :kept]
         values = tiles.gather(-1, places)
         places = places.masked_fill(values == 0, 0)
+        values = values.masked_fill(values == 0, 0)  # of -0.0 the kernels would use the bit
         words = _laid_out(places).view(rows, kept, groups // 8, 8)
         width = WIDTHS[group]
         word = (words << torch.arange(8) * width).sum(-1).to(WORDS[width])

@@ -10,6 +10,7 @@ import torch
 from pruneflow.deploy.inputs import require_dtype
 from pruneflow.deploy.kernels import KERNELS, tuning
 from pruneflow.deploy.kernels.base import Activation, Packed, Window
+from pruneflow.errors import DeployError
 
 
 @torch.library.custom_op("pruneflow::sparse_layer", mutates_args=(), device_types="cpu")
@@ -81,7 +82,9 @@ def _packed(kernel: str, shape: list[int], parts: list[torch.Tensor], numbers: l
 
 
 def _require(x: torch.Tensor, packed: Packed) -> None:
-    """Refuse inputs of another dtype than the weight's."""
+    """Refuse inputs that do not fit the weight: kernels would read beyond them."""
+    if x.dim() != len(packed.shape) or x.shape[1] != packed.shape[1]:
+        raise DeployError(f"a weight {packed.shape} does not take inputs {tuple(x.shape)}")
     require_dtype(x, next(part.dtype for part in packed.parts if part.is_floating_point()))
 
 

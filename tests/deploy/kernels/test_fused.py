@@ -20,6 +20,8 @@ from tests.deploy.networks import KNOWN, Network, networks, prune_
 
 pytest.importorskip("triton")
 
+from tests.deploy.kernels import watched
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ALONE = [{"PROGRAMS": 1, "SPLIT": 0, "num_warps": warps} for warps in (1, 4, 16)]
 SPLIT = [{"PROGRAMS": n, "SPLIT": 1, "num_warps": warps} for n, warps in ((1, 4), (2, 1), (5, 4))]
@@ -133,6 +135,49 @@ def test_a_sample_that_is_not_finite_spoils_no_other(network: Network, config: C
     x[1] = torch.nan
     spoilt = launched(module, x, config)
     assert torch.equal(spoilt[::2], clean[::2])
+
+
+def test_maps_that_a_layer_reads_and_a_convolution_pads() -> None:
+    generator = torch.Generator().manual_seed(0)
+    padded = {"stride": [1, 1], "padding": [1, 2], "dilation": [1, 1], "groups": 1}
+    nodes = (
+        Node("first", "conv2d", (INPUT,), "first", None, padded),
+        Node("second", "conv2d", ("first",), "second", None, padded),
+        Node("mean", "global_avg_pool", ("second",)),
+        Node("short", "flatten", ("first",)),
+        Node("fc", "linear", ("short",), "fc"),
+        Node("long", "flatten", ("mean",)),
+        Node("sum", "add", ("fc", "long")),
+    )
+    shapes = {"first": (3, 2, 3, 3), "second": (5, 3, 3, 3), "fc": (5, 3 * 4 * 6)}
+    tensors = {key: torch.randn(shape, generator=generator) for key, shape in shapes.items()}
+    network = Network(Graph((2, 4, 4), nodes, "sum"), tensors)
+    x = network.inputs(2)
+    assert_right(network, x, fused(network)(x.to(DEVICE)).cpu(), cuts=False)
+    assert_right(network, x, launched(fused(network), x, ALONE[1]), cuts=False)
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="compute-sanitizer watches on a GPU")
+@given(networks(), st.sampled_from(ALONE + SPLIT))
+@settings(max_examples=40)
+def test_programs_touch_what_is_theirs(network: Network, config: Config) -> None:
+    module, x = fused(network), network.inputs(2)
+    module.config = config
+    y = torch.full((len(x), *module.plan.output), torch.nan)
+    for launch in module.launches(x, y):
+        watched.run(launch)
+    assert_right(network, x, y, cuts=False)
+
+
+@pytest.mark.parametrize("config", [ALONE[0], SPLIT[2]])
+def test_grids_fit_however_many_samples(config: Config) -> None:
+    graph = Graph((4,), (Node("fc", "linear", (INPUT,), "w"),), "fc")
+    module = fused(Network(graph, {"w": torch.ones(3, 4)}))
+    module.config = config
+    x = torch.zeros(1, 4, device=DEVICE).expand(1 << 20, 4)
+    for down, *others in (launch.grid for launch in module.launches(x, x.new_empty(1 << 20, 3))):
+        assert down < 1 << 31
+        assert all(other < 1 << 16 for other in others)
 
 
 def test_weights_and_maps_that_take_wide_places() -> None:

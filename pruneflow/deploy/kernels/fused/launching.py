@@ -17,6 +17,9 @@ from pruneflow.deploy.kernels.launch import Launch
 ALONE: Config = {"PROGRAMS": 1, "SPLIT": 0, "num_warps": 16}
 """One program for each sample, which needs no other."""
 
+MOST_SAMPLES = (1 << 16) - 1
+"""Of one launch: more programs do not fit along the second axis of a grid."""
+
 PRODUCTS = 10
 """Of a weight and an input, that one program gets done in a nanosecond; a guess."""
 PHASE, BARRIER, LAUNCH = 600, 1000, 1500
@@ -69,6 +72,9 @@ def launches(
         y: (n, *output_shape), contiguous, to be written.
         config: One of ``configs``.
     """
+    if len(x) > MOST_SAMPLES:
+        shares = zip(x.split(MOST_SAMPLES), y.split(MOST_SAMPLES), strict=True)
+        return [launch for share in shares for launch in launches(plan, parts, *share, config)]
     if not len(x):
         return []
     x = x if x[0].is_contiguous() else x.contiguous()

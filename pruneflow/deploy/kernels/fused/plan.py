@@ -136,7 +136,7 @@ class Planner:
         none = torch.zeros(len(weight), dtype=torch.float32)
         bias = none if node.bias is None else self._tensors[node.bias].float()
         if node.op == "linear":
-            start, moves, positions = source.start, (0, 0, 1), 1
+            start, moves, positions = source.operand()[0], (0, 0, 1), 1
             places, unit = source.places(), LINE
         else:
             options = cast(Mapping[str, list[int]], node.options)
