@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -49,8 +50,8 @@ def semi(problem: Problem) -> Made:
     """``to_sparse_semi_structured``, by cuSPARSELt and by CUTLASS."""
     weight, x = problem.weight.dense, problem.x
 
-    def call(layout: type) -> Callable[[], torch.Tensor]:
-        held = layout.from_dense(weight)  # type: ignore[attr-defined]
+    def call(layout: Any) -> Callable[[], torch.Tensor]:
+        held = layout.from_dense(weight)
         return lambda: F.linear(x, held)
 
     variants, failed = {}, {}

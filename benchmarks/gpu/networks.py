@@ -61,7 +61,7 @@ class Dense:
         self.module.load_state_dict(new.state_dict())
         return self.module
 
-    @cache  # noqa: B019 - lives as long as the process
+    @cache  # noqa: B019 - one object for each network, kept anyway
     def compiled(self, mode: str | None) -> Any:
         """The module compiled, for whatever weights it has."""
         assert self.module is not None

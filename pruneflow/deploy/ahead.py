@@ -11,17 +11,12 @@ import torch
 from pruneflow.deploy.aot.planning import INPUT, OUTPUT, Layer, Work, plan
 from pruneflow.deploy.aot.writing import write_cubins
 from pruneflow.deploy.backends.base import BACKENDS
-from pruneflow.deploy.backends.triton import (
-    KERNELS_OF,
-    activation_after,
-    activation_of,
-    is_whole,
-    window_of,
-)
+from pruneflow.deploy.backends.triton import KERNELS_OF
 from pruneflow.deploy.choice import DEFAULT, Cell
 from pruneflow.deploy.graphs.graph import Graph
 from pruneflow.deploy.kernels.fused.launching import ALONE
 from pruneflow.deploy.kernels.fused.network import FusedNetwork, why_not
+from pruneflow.deploy.kernels.nodes import activation_after, activation_of, is_whole, window_of
 from pruneflow.deploy.measure.candidates import Candidates, Tell
 from pruneflow.deploy.measure.gate import Reference
 from pruneflow.deploy.measure.grid import Outcome
@@ -77,7 +72,7 @@ def compiled(
 def _checked(network: Network, graph: Graph, settings: Settings, right: Reference) -> Candidates:
     """Dense torch and the plain twins of all kernels, compared with the reference."""
     found = Candidates(1)
-    tensors = {name: network.place.put(tensor) for name, tensor in network.tensors.items()}
+    tensors = network.place.put_all(network.tensors)
     for name in (DEFAULT, *KERNELS_OF):
         try:
             run = BACKENDS[name].build(graph, tensors, 1)
@@ -90,7 +85,7 @@ def _checked(network: Network, graph: Graph, settings: Settings, right: Referenc
 
 def _whole(network: Network, graph: Graph, settings: Settings) -> Iterator[Work]:
     """The network in one launch, by one program for each sample, if it is small enough."""
-    tensors = {name: network.place.put(tensor) for name, tensor in network.tensors.items()}
+    tensors = network.place.put_all(network.tensors)
     if why_not(graph, tensors):
         return
     fused = FusedNetwork(graph, tensors)
@@ -107,8 +102,8 @@ def _layers(network: Network, graph: Graph) -> Iterator[tuple[Layer, int]]:
     """Every layer that has a kernel, and how many rows it sees for a sample."""
     nodes = {node.name: node for node in graph.nodes}
     for layer in network.layers:
-        node, own = nodes[layer.name], network.layer_tensors(layer)
-        tensors = {name: network.place.put(tensor) for name, tensor in own.items()}
+        node = nodes[layer.name]
+        tensors = network.place.put_all(network.layer_tensors(layer))
         weight, bias = tensors[layer.weight], tensors.get(node.bias or "")
         activation = activation_of(activation_after(graph, node))
         if node.op == "linear":

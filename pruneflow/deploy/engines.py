@@ -34,8 +34,8 @@ def build(network: Network, name: str, threads: int) -> Run:
     if why := hindrance(network, name):
         raise DeployError(f"backend '{name}': {why}")
     if network.graph is not None:
-        tensors = {key: place.put(tensor) for key, tensor in network.tensors.items()}
-        return _at(place, backend.build(network.graph, tensors, threads), backend.captures)
+        whole = backend.build(network.graph, place.put_all(network.tensors), threads)
+        return _at(place, whole, backend.captures)
     if backend.kind == "sparse":
         able = [layer.name for layer in network.layers if _can_run(network, layer, name)]
         if not able:
@@ -89,8 +89,8 @@ def by_layer(network: Network, names: Mapping[str, str], threads: int) -> Run:
     chosen = [layer for layer in network.layers if names.get(layer.name, DEFAULT) != DEFAULT]
     if network.graph is not None:
         runs = {layer.name: run_of(layer) for layer in chosen}
-        tensors = {key: place.put(tensor) for key, tensor in network.tensors.items()}
-        return _at(place, ByLayer(network.graph, tensors, runs).eval(), True)
+        mixed = ByLayer(network.graph, place.put_all(network.tensors), runs).eval()
+        return _at(place, mixed, True)
     builds = {layer.name: (layer, run_of) for layer in chosen}
     return _at(place, replaced(_module(network), builds), True)
 
@@ -107,9 +107,7 @@ def _can_run(network: Network, layer: Layer, name: str) -> bool:
 
 
 def _layer_run(network: Network, layer: Layer, name: str, threads: int) -> Run:
-    tensors = {
-        key: network.place.put(tensor) for key, tensor in network.layer_tensors(layer).items()
-    }
+    tensors = network.place.put_all(network.layer_tensors(layer))
     return BACKENDS[name].build(layer.graph, tensors, threads)
 
 

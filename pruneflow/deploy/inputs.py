@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pruneflow.deploy.graphs.ops import Shape
-from pruneflow.deploy.place import CPU, Place
+from pruneflow.deploy.place import CPU, Place, name_of
 from pruneflow.errors import DeployError
 
 
@@ -31,8 +31,7 @@ def require_dtype(x: torch.Tensor, dtype: torch.dtype) -> None:
         DeployError: They are.
     """
     if x.dtype is not dtype:
-        takes = str(dtype).removeprefix("torch.")
-        raise DeployError(f"the network takes {takes}, not {x.dtype}")
+        raise DeployError(f"the network takes {name_of(dtype)}, not {x.dtype}")
 
 
 def require(x: torch.Tensor, shape: Shape, place: Place = CPU) -> None:
@@ -48,6 +47,5 @@ def require(x: torch.Tensor, shape: Shape, place: Place = CPU) -> None:
     """
     require_shape(x, shape)
     if x.dtype != place.dtype or x.device.type != place.device:
-        takes = str(place.dtype).removeprefix("torch.")
-        where = "a GPU" if place.is_gpu else "the CPU"
-        raise DeployError(f"the network takes {takes} on {where}, not {x.dtype} on {x.device}")
+        takes = f"{name_of(place.dtype)} on {'a GPU' if place.is_gpu else 'the CPU'}"
+        raise DeployError(f"the network takes {takes}, not {x.dtype} on {x.device}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -49,6 +49,10 @@ class Place:
         dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
         return tensor.to(self.device, dtype)
 
+    def put_all(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Tensors there, by name."""
+        return {name: self.put(tensor) for name, tensor in tensors.items()}
+
     def rounded(self, tensor: torch.Tensor) -> torch.Tensor:
         """Float32 numbers as they would be stored there, in float32."""
         return tensor.to(self.dtype).to(tensor.dtype) if tensor.is_floating_point() else tensor
@@ -68,6 +72,11 @@ class Place:
 
 
 CPU = Place()
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """``bfloat16``, without the module."""
+    return str(dtype).removeprefix("torch.")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,8 @@ class Captured:
     def _record(self, x: torch.Tensor) -> _Recorded:
         with torch.cuda.device(x.device), _one_recording:
             given = x.detach().clone()
-            beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            make: Callable[[], torch.cuda.Stream] = torch.cuda.Stream  # torch gives it no types
+            beside = make()
             beside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(beside):  # a recording that fails does not leave its stream
                 for _ in range(WARM_UPS):

@@ -43,10 +43,8 @@ class CsrLinear:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
             self.weight = tensors[node.weight].detach().to_sparse_csr()
-        bias = None if node.bias is None else tensors[node.bias].detach()
-        self.bias = (
-            self.weight.new_zeros(len(self.weight), layout=torch.strided) if bias is None else bias
-        )
+        none = tensors[node.weight].new_zeros(len(self.weight))
+        self.bias = none if node.bias is None else tensors[node.bias].detach()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs (n, out) of inputs (n, in)."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 
 from pruneflow.deploy.backends.base import BACKENDS, Backend, Run, Tensors
 from pruneflow.deploy.backends.by_layer import ByLayer
 from pruneflow.deploy.graphs.graph import Graph, Node
-from pruneflow.deploy.kernels.base import Activation, Window
+from pruneflow.deploy.kernels.nodes import activation_after, activation_of, is_whole, window_of
 from pruneflow.deploy.place import Device
 from pruneflow.errors import DeployError
 
@@ -28,7 +28,6 @@ KERNELS_OF: Mapping[str, Mapping[str, str]] = {
 """By backend: the kernel of linear layers and 1x1 convolutions, and that of other convolutions."""
 
 INSTALL = "Triton is missing: pip install triton"
-ACTIVATIONS = ("relu", "relu6", "leaky_relu")
 
 
 class TritonBackend(Backend):
@@ -107,32 +106,6 @@ class TritonLayers(TritonBackend):
         if "conv2d" not in self._kernels:
             raise DeployError("of convolutions it runs those of 1x1 only")
         return packed_layer(self._kernels["conv2d"], weight, bias, activation, window)
-
-
-def activation_after(graph: Graph, node: Node) -> Node | None:
-    """The activation that alone reads a node's result, if one does."""
-    readers = graph.consumers(node.name)
-    alone = len(readers) == 1 and readers[0].op in ACTIVATIONS
-    return readers[0] if alone else None
-
-
-def activation_of(node: Node | None) -> Activation:
-    """What an activation node does; None does nothing."""
-    if node is None:
-        return Activation()
-    return Activation(node.op, float(cast(float, node.options.get("slope", 0.0))))
-
-
-def window_of(node: Node) -> Window:
-    """How a convolution's kernel moves."""
-    options = cast(Mapping[str, list[int]], node.options)
-    pairs = [(options[key][0], options[key][1]) for key in ("stride", "padding", "dilation")]
-    return Window(*pairs)
-
-
-def is_whole(node: Node) -> bool:
-    """Whether it is a convolution in which every output sees every channel."""
-    return node.op == "conv2d" and node.options["groups"] == 1
 
 
 def _as_it_is(x: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,9 @@ from pruneflow.deploy.bundles.damage import Damage
 Shape = tuple[int, ...]
 Value = int | float | bool | list[int]
 
+ACTIVATIONS = ("relu", "relu6", "leaky_relu")
+"""Operations that a layer can do to its own result on the way out."""
+
 MOST = 65_535
 """The largest whole number an option takes."""
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch.nn import functional as F
 
+from pruneflow.deploy.graphs import ops
 from pruneflow.deploy.kernels.launch import Launch
 from pruneflow.registry import Registry
 
@@ -23,7 +24,7 @@ Config = Mapping[str, int]
 """Sizes of tiles by the names of constants, ``num_warps`` and ``num_stages``."""
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
-ACTIVATIONS = ("none", "relu", "relu6", "leaky_relu")
+ACTIVATIONS = ("none", *ops.ACTIVATIONS)
 """By number, as ``epilogue.activated`` knows them."""
 
 
@@ -40,9 +41,14 @@ class Activation:
     slope: float = 0.0
 
     @property
+    def numbers(self) -> tuple[int, float]:
+        """Its number in ``ACTIVATIONS``, and its slope."""
+        return ACTIVATIONS.index(self.name), float(self.slope)
+
+    @property
     def constants(self) -> dict[str, int | float]:
         """Of ``epilogue.activated``."""
-        return {"KIND": ACTIVATIONS.index(self.name), "SLOPE": float(self.slope)}
+        return dict(zip(("KIND", "SLOPE"), self.numbers, strict=True))
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The same in torch."""
@@ -60,6 +66,16 @@ class Window:
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def numbers(self) -> list[int]:
+        """All six, as ``of`` takes them."""
+        return [*self.stride, *self.padding, *self.dilation]
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> Window:
+        """What ``numbers`` stands for."""
+        return cls(*((numbers[i], numbers[i + 1]) for i in (0, 2, 4)))
 
     def output(self, side: Sequence[int], kernel: Sequence[int]) -> tuple[int, int]:
         """Height and width of the output for inputs and kernels of these."""

@@ -26,7 +26,7 @@ class PackedLayer:
         self._kernel = packed.kernel
         self._shape, self._numbers = list(packed.shape), list(packed.numbers)
         self._activation, self._slope = activation.name, activation.slope
-        self._window = [*window.stride, *window.padding, *window.dilation]
+        self._window = window.numbers
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs (n, out) or (n, out, height, width)."""

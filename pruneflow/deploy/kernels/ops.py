@@ -36,12 +36,12 @@ def sparse_layer(
         numbers: What the kernel needs to know besides.
         activation: A name of ``ACTIVATIONS``.
         slope: Of ``leaky_relu``.
-        window: Stride, padding and dilation of a convolution, two numbers each; empty: none.
+        window: Stride, padding and dilation of a convolution, see ``Window.numbers``.
     """
     packed = _packed(kernel, shape, parts, numbers)
     _require(x, packed)
-    y = KERNELS[kernel].reference(x, packed, bias, Activation(activation, slope), _window(window))
-    return y.clone() if y.data_ptr() == x.data_ptr() else y
+    what = Activation(activation, slope)
+    return KERNELS[kernel].reference(x, packed, bias, what, Window.of(window))
 
 
 @sparse_layer.register_kernel("cuda")
@@ -59,7 +59,7 @@ def _(
     packed = _packed(kernel, shape, parts, numbers)
     _require(x, packed)
     with torch.cuda.device(x.device):
-        return tuning.run(x, packed, bias, Activation(activation, slope), _window(window))
+        return tuning.run(x, packed, bias, Activation(activation, slope), Window.of(window))
 
 
 @sparse_layer.register_fake
@@ -74,7 +74,7 @@ def _(
     slope: float,
     window: list[int],
 ) -> torch.Tensor:
-    return KERNELS[kernel].output(x, _packed(kernel, shape, parts, numbers), _window(window))
+    return KERNELS[kernel].output(x, _packed(kernel, shape, parts, numbers), Window.of(window))
 
 
 def _packed(kernel: str, shape: list[int], parts: list[torch.Tensor], numbers: list[int]) -> Packed:
@@ -86,10 +86,3 @@ def _require(x: torch.Tensor, packed: Packed) -> None:
     if x.dim() != len(packed.shape) or x.shape[1] != packed.shape[1]:
         raise DeployError(f"a weight {packed.shape} does not take inputs {tuple(x.shape)}")
     require_dtype(x, next(part.dtype for part in packed.parts if part.is_floating_point()))
-
-
-def _window(numbers: list[int]) -> Window:
-    if not numbers:
-        return Window()
-    pairs = [(numbers[i], numbers[i + 1]) for i in (0, 2, 4)]
-    return Window(*pairs)

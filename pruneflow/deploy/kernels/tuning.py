@@ -15,6 +15,7 @@ from statistics import median
 import torch
 
 from pruneflow.deploy.kernels.base import KERNELS, Activation, Config, Packed, Window
+from pruneflow.deploy.place import name_of
 
 ROUNDS = 5
 """Timed calls of each config; all are called in turns."""
@@ -75,8 +76,7 @@ def key_of(x: torch.Tensor, packed: Packed, batch: int) -> str:
     """What has to be the same for the same tiles to be best."""
     shapes = " ".join("x".join(map(str, part.shape)) for part in (*packed.parts, x))
     numbers = ",".join(map(str, (*packed.shape, *packed.numbers)))
-    dtype = str(x.dtype).removeprefix("torch.")
-    return f"{packed.kernel} {numbers} {shapes} {dtype} {batch}"
+    return f"{packed.kernel} {numbers} {shapes} {name_of(x.dtype)} {batch}"
 
 
 def _is_recording() -> bool:

@@ -15,7 +15,7 @@ from pruneflow.deploy.backends.base import Run
 from pruneflow.deploy.measure.rounding import bounded, gamma
 from pruneflow.deploy.module_state import placed
 from pruneflow.deploy.network import Network
-from pruneflow.deploy.place import CPU, Place
+from pruneflow.deploy.place import CPU, Place, name_of
 from pruneflow.errors import DeployError
 
 HEADROOM = 4
@@ -105,7 +105,7 @@ def _observed(network: Network, inputs: torch.Tensor) -> Reference:
     try:
         outputs = copy.deepcopy(network.module).double()(inputs.double())
     except RuntimeError:  # it makes float32 tensors of its own
-        outputs, precision = single, str(place.dtype).removeprefix("torch.")
+        outputs, precision = single, name_of(place.dtype)
     longest = max((network.tensors[name][0].numel() for name in network.weights), default=1)
     least = (gamma(longest) + place.unit) * outputs.abs().max()
     bound = float(HEADROOM * (single - outputs).abs().max() + least)

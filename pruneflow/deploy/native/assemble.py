@@ -8,7 +8,7 @@ from math import prod
 
 from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
 from pruneflow.deploy.graphs.memory import Tenant, place
-from pruneflow.deploy.graphs.ops import Shape, Value
+from pruneflow.deploy.graphs.ops import ACTIVATIONS, Shape, Value
 from pruneflow.deploy.native.abi import Map
 from pruneflow.errors import DeployError
 
@@ -18,7 +18,6 @@ UNIT = 16
 MOST_FLOATS = 2**30
 """Of a sample's feature maps, padding included: 4 GiB. Offsets among them fit 32 bits."""
 
-ACTIVATIONS = ("relu", "relu6", "leaky_relu")
 FUSED_INTO = ("conv2d", "linear", "add")
 
 

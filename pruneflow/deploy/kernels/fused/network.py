@@ -18,6 +18,7 @@ from pruneflow.deploy.kernels.fused.barriers import prepare
 from pruneflow.deploy.kernels.fused.launching import configs, launches
 from pruneflow.deploy.kernels.fused.plan import Plan, Planner
 from pruneflow.deploy.kernels.launch import Launch
+from pruneflow.deploy.place import name_of
 
 MOST_PRODUCTS = 1 << 20
 """Of weights and inputs for one sample; beyond it, a launch for each layer costs little."""
@@ -143,7 +144,7 @@ def _(x: torch.Tensor, parts: list[torch.Tensor], plan: str, config: list[int]) 
         if config:
             return call(dict(zip(CONFIG, config, strict=True)))
         digest = hashlib.sha256(plan.encode()).hexdigest()[:16]
-        key = f"fused {digest} {str(x.dtype).removeprefix('torch.')} {len(x)}"
+        key = f"fused {digest} {name_of(x.dtype)} {len(x)}"
         return call(tuning.choose(key, configs(known, len(x), _processors(x.device)), call))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import cast
 
 import torch
 
@@ -110,11 +111,11 @@ class Places:
     def _border(self, name: str) -> tuple[int, int]:
         """The most that a convolution pads a result with."""
         paddings = [
-            step.node.options["padding"]
+            cast(list[int], step.node.options["padding"])
             for step in self.steps
             if step.source == name and step.node is not None and step.node.op == "conv2d"
         ]
-        high, wide = (max((pad[i] for pad in paddings), default=0) for i in (0, 1))  # type: ignore[index]
+        high, wide = (max((pad[i] for pad in paddings), default=0) for i in (0, 1))
         return high, wide
 
     def _last_read(self, name: str) -> int:

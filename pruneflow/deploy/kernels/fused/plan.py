@@ -18,10 +18,10 @@ import torch
 
 from pruneflow.deploy.graphs.graph import Graph, Node
 from pruneflow.deploy.graphs.ops import Shape
-from pruneflow.deploy.kernels.base import ACTIVATIONS
 from pruneflow.deploy.kernels.fused.packing import Rectangle, rectangles
 from pruneflow.deploy.kernels.fused.places import NOTHING, OUTSIDE, Map, Places
 from pruneflow.deploy.kernels.fused.steps import Step, Steps
+from pruneflow.deploy.kernels.nodes import activation_of
 
 Numbers = tuple[Any, ...]
 KINDS = ("gather", "pool", "mean", "copy", "border")
@@ -144,7 +144,7 @@ class Planner:
             start = source.operand((above, beside))[0]
             moves, positions = (down * source.pitch, right, step.sides[2]), prod(step.sides[1:])
             places, unit = _convolved(node, weight, source), VECTOR
-        before, halved = _activation(step.before), int(step.halved is not None)
+        before, halved = activation_of(step.before).numbers, int(step.halved is not None)
         for each in rectangles(weight.flatten(1), places, unit, positions << 2 * halved):
             first = sum(one.places.numel() for one, _ in self._packed)
             row = sum(len(one.rows) for one, _ in self._packed)
@@ -160,13 +160,7 @@ class Planner:
         maps = self._places.maps
         other = NOTHING if step.other is None else maps[step.other].operand()
         target = maps[step.output].operand()
-        return (*_activation(before), *other, *_activation(step.after), *target)
-
-
-def _activation(node: Node | None) -> tuple[int, float]:
-    if node is None:
-        return 0, 0.0
-    return ACTIVATIONS.index(node.op), float(cast(float, node.options.get("slope", 0.0)))
+        return (*activation_of(before).numbers, *other, *activation_of(step.after).numbers, *target)
 
 
 def _convolved(node: Node, weight: torch.Tensor, source: Map) -> torch.Tensor:

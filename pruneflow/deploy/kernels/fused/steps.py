@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from math import prod
 
 from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
-from pruneflow.deploy.graphs.ops import Shape
-
-ACTIVATIONS = ("relu", "relu6", "leaky_relu")
+from pruneflow.deploy.graphs.ops import ACTIVATIONS, Shape
 
 
 @dataclass
