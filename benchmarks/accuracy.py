@@ -3,8 +3,8 @@
     python -m benchmarks.accuracy digits        five seeds of lenet_imp at 0.9, LeNet-300-100
     python -m benchmarks.accuracy mnist         lenet_imp at 0.9 on MNIST, LeNet-5, in 8 epochs
 
-The dense control runs the same recipe without its pruning: as many epochs, the same learning
-rates. Nothing is chosen by test data. Results go to benchmarks/results/accuracy_NAME.json; runs
+The dense control is ``control=dense_equal_epochs``: as many epochs, the same learning rates.
+Nothing is chosen by test data. Results go to benchmarks/results/accuracy_NAME.json; runs
 that are in it already are not repeated.
 """
 
@@ -14,7 +14,6 @@ import json
 import platform
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,7 @@ from rich.console import Console
 
 from pruneflow.cli.arguments import parse
 from pruneflow.cli.jobs import Composer
-from pruneflow.recipe.declaration import Recipe
-from pruneflow.timeline import Horizon, Time, parse_time
-from pruneflow.training.config import RunConfig
 from pruneflow.training.job import train
-from pruneflow.training.planning import preview
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -47,6 +42,8 @@ CASES = {
     ),
 }
 
+KINDS = {"pruned": "none", "dense": "dense_equal_epochs"}
+
 
 def main(name: str) -> None:
     """Run what is missing of a case and write the summary."""
@@ -54,37 +51,23 @@ def main(name: str) -> None:
     path = RESULTS / f"accuracy_{name}.json"
     known = json.loads(path.read_text())["runs"] if path.is_file() else []
     for seed in seeds:
-        for kind in ("pruned", "dense"):
+        for kind in KINDS:
             if not any(run["seed"] == seed and run["kind"] == kind for run in known):
-                known.append({"kind": kind, **measure(kind, [*overrides, f"seed={seed}"])})
+                control = KINDS[kind]
+                run = measure([*overrides, f"seed={seed}", f"control={control}"])
+                known.append({"kind": kind, **run})
                 write(path, overrides, known)
     print(path.read_text())
 
 
-def measure(kind: str, overrides: list[str]) -> dict[str, Any]:
+def measure(overrides: list[str]) -> dict[str, Any]:
     """Train one network and tell how good it is."""
     parsed = parse(overrides)
     config = Composer("train", parsed).job(parsed.overrides).config
-    if kind == "dense":
-        config = without_pruning(config)
     with tempfile.TemporaryDirectory() as folder:
         result = train(config, Path(folder) / "run", Console())
     keys = ("seed", "sparsity", "nonzeros", "steps", "seconds", "config_hash")
     return {key: result[key] for key in keys} | {"test_accuracy": result["accuracy"]["final"]}
-
-
-def without_pruning(config: RunConfig) -> RunConfig:
-    """The same run with the same learning rates at the same steps, and no mask."""
-    plan = preview(config).plan
-    rates = {}
-    for name, modifier in config.recipe.modifiers.items():
-        if modifier.type == "lr":
-            spans = [span for span in plan.rate_spans if span.modifier == name]
-            rates[name] = replace(modifier, start=parse_time(f"{spans[0].start}st"))
-    length = Time(parse_time(f"{plan.total}st").value, "st")
-    recipe = Recipe(f"{config.recipe.name}, dense", rates, length)
-    assert Horizon(1).steps(length) == plan.total
-    return RunConfig(config.values, recipe)
 
 
 def write(path: Path, overrides: list[str], runs: list[dict[str, Any]]) -> None:

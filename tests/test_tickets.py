@@ -152,6 +152,26 @@ def test_a_control_is_the_genuine_run_until_its_last_round(control: str) -> None
         assert genuine.everything() == other.everything()
 
 
+@pytest.mark.parametrize("rewind", ["weights+lr", "lr", "none"])
+def test_a_dense_control_trains_as_long_at_the_same_rates_and_prunes_nothing(rewind: str) -> None:
+    words = {**ROUNDS, "rewind": rewind}
+    genuine = Loop({"t": words}, scheduler=SCHEDULERS["exponential"]).run()
+    dense = Loop(
+        {"t": {**words, "control": "dense_equal_epochs"}}, scheduler=SCHEDULERS["exponential"]
+    )
+    assert dense.plan.total == genuine.plan.total
+    while dense.clock < dense.plan.total:
+        dense.step()
+        assert not dense.masks
+    assert dense.rates == genuine.rates
+    rates = iter(genuine.rates)
+    plain = Loop({"l": {"type": "lr", "init": 1.0, "start": "0st"}}, total=genuine.plan.total)
+    plain.optimizers[0].register_step_pre_hook(
+        lambda optimizer, *_: optimizer.param_groups[0].update(lr=next(rates))
+    )
+    assert bits(plain.run().weights) == bits(dense.weights), "its weights never go back"
+
+
 def test_rounds_until_a_sparsity_prune_in_the_last_one_just_what_is_left() -> None:
     goal = {**ROUNDS, "rounds": None, "sparsity": 0.75}
     loop = Loop({"t": goal}).run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
+from pruneflow.cli.controls import expanded
 from pruneflow.cli.quoting import grammatical, unquoted
 from pruneflow.errors import ConfigError
 from pruneflow.recipe import library
@@ -30,7 +31,8 @@ def parse(arguments: Sequence[str]) -> Namespace:
         if not _is_override(word):
             hint = f" Did you mean 'recipe={word}'?" if library.find(word) else ""
             raise ConfigError(f"'{word}' is neither a flag nor key=value.{hint}")
-    parsed.overrides = spelled_out([grammatical(word) for word in parsed.overrides])
+    words = expanded(parsed.overrides, parsed.multirun)
+    parsed.overrides = spelled_out([grammatical(word) for word in words])
     return parsed
 
 

@@ -20,7 +20,7 @@ from pruneflow.errors import ConfigError, Problem, RecipeError, did_you_mean
 from pruneflow.recipe import library
 from pruneflow.recipe.complaints import reported
 from pruneflow.recipe.compose import config_loader, from_config
-from pruneflow.recipe.schema import TOP_LEVEL
+from pruneflow.recipe.schema import KNOBS, TOP_LEVEL
 from pruneflow.training.config import KEYS, RunConfig
 from pruneflow.user_code import import_modules
 
@@ -75,7 +75,7 @@ class Composer:
             UserError: It cannot be run as it stands.
         """
         _require_inside(overrides)
-        require_known(overrides, (*KEYS, "recipe", "sparsity"))
+        require_known(overrides, (*KEYS, "recipe", *KNOBS))
         config = self.compose(overrides)
         if OmegaConf.select(config, "recipe") is None:
             names = ", ".join(library.names())

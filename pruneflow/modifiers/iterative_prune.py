@@ -26,8 +26,9 @@ from pruneflow.modifiers.fields import (
     PerLayer,
     option,
 )
-from pruneflow.pruning.allocation import Guard, Quota, spread
+from pruneflow.pruning.allocation import Guard, Quota
 from pruneflow.pruning.criteria import CRITERIA
+from pruneflow.pruning.rounds import rounds
 from pruneflow.pruning.scope import Layer, per_pattern
 from pruneflow.timeline import Horizon, Moment, Time, exact, nearest, parse_time
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 INIT = parse_time("0st")
 MAX_ROUNDS = 1000
+DENSE = "dense_equal_epochs"
+CONTROLS = ("none", "random_reinit", "random_mask", DENSE)
 
 
 @modifier("iterative_prune")
@@ -90,11 +93,12 @@ class IterativePrune(TargetedModifier):
         "about the layer's uniform share where that is less",
         None,
     )
-    control: str | None = option(
-        Choice(("random_reinit", "random_mask")),
+    control: str = option(
+        Choice(CONTROLS),
         "a control experiment: the last round's masks with fresh initial weights (needs "
-        "'rewind_to: init'), or as many weights at random places",
-        None,
+        "'rewind_to: init'), or as many weights at random places, or nothing pruned and no weight "
+        "rewound in a training of the same length and rates",
+        "none",
     )
 
     def check(self) -> Sequence[tuple[str, str]]:
@@ -110,10 +114,9 @@ class IterativePrune(TargetedModifier):
             found.append(("rewind_to", "means nothing with 'rewind: none'"))
         if isinstance(self.fraction, Mapping) and self.allocation == "global":
             found.append(("fraction", "a fraction for each layer needs 'allocation: per_layer'"))
-        if self.control is not None and self.rewind != "weights+lr":
-            found.append(
-                ("control", "a control starts from rewound weights: it needs 'rewind: weights+lr'")
-            )
+        if self.control in ("random_reinit", "random_mask") and self.rewind != "weights+lr":
+            text = f"'{self.control}' starts from rewound weights: it needs 'rewind: weights+lr'"
+            found.append(("control", text))
         if self.control == "random_reinit" and self.rewind_to != INIT:
             found.append(
                 (
@@ -143,11 +146,12 @@ class IterativePrune(TargetedModifier):
         quotas, steps = self._quotas(site), self._steps(site)
         for number, (step, quota) in enumerate(zip(steps, quotas, strict=True), 1):
             last = number == len(steps)
-            label = f"round {number} of {len(steps)}"
-            events.append(Event(step, self.name, "prune", names, quota, label, last))
+            if self.control != DENSE:
+                label = f"round {number} of {len(steps)}"
+                events.append(Event(step, self.name, "prune", names, quota, label, last))
             if self.rewind != "none":
-                label = f"{self.rewind} to {self._origin}"
-                if last and self.control is not None:
+                label = f"{self._rewound} to {self._origin}"
+                if self.control == DENSE or (last and self.control != "none"):
                     label += f", {self.control}"
                 events.append(Event(step, self.name, "rewind", names, None, label, last))
         return events
@@ -169,7 +173,7 @@ class IterativePrune(TargetedModifier):
     def fire(self, event: Event, network: Network) -> None:
         """See base class."""
         if event.action == "snapshot":
-            network.take_snapshot(self.name, weights=self.rewind == "weights+lr")
+            network.take_snapshot(self.name, weights=self._rewound == "weights+lr")
         elif event.action == "prune":
             assert event.quota is not None
             network.prune(event.layers, event.quota, self.criterion)
@@ -179,6 +183,11 @@ class IterativePrune(TargetedModifier):
             network.rewind(self.name)
             if event.last and self.control == "random_reinit":
                 network.redraw_weights(self.name)
+
+    @property
+    def _rewound(self) -> str:
+        """What really goes back: in a dense control weights train on."""
+        return "lr" if self.control == DENSE and self.rewind != "none" else self.rewind
 
     @property
     def _origin(self) -> str:
@@ -206,10 +215,23 @@ class IterativePrune(TargetedModifier):
         if self.allocation == "global":
             assert not isinstance(self.fraction, Mapping)
             whole = sum(sizes.values())
-            rounds = self._rounds({"": whole}, {"": sum(caps.values())}, {"": self.fraction})
-            totals = [zeros[""] for zeros in rounds]
-            return [Quota(zeros, None, guard.caps(layers, zeros / whole)) for zeros in totals]
-        return [Quota.fixed(zeros) for zeros in self._rounds(sizes, caps, self._shares(layers))]
+            zeros = self._zeros({"": whole}, {"": sum(caps.values())}, {"": self.fraction})
+            totals = [each[""] for each in zeros]
+            return [Quota(total, None, guard.caps(layers, total / whole)) for total in totals]
+        return [Quota.fixed(zeros) for zeros in self._zeros(sizes, caps, self._shares(layers))]
+
+    def _zeros(
+        self, sizes: Mapping[str, int], caps: Mapping[str, int], shares: Mapping[str, float]
+    ) -> list[dict[str, int]]:
+        """Zeros after every round, in each layer."""
+        goal = None
+        if self.sparsity is not None:
+            goal = nearest(exact(self.sparsity) * sum(sizes.values()))
+        try:
+            return rounds(sizes, caps, shares, self.rounds or MAX_ROUNDS, goal)
+        except ValueError as error:
+            text = f"{self.sparsity:g} {error} of 'fraction: {self.fraction}'"
+            raise FieldError("sparsity", text) from None
 
     def _shares(self, layers: Sequence[Layer]) -> dict[str, float]:
         if not isinstance(self.fraction, Mapping):
@@ -218,31 +240,3 @@ class IterativePrune(TargetedModifier):
             return per_pattern(self.fraction, layers)
         except ValueError as error:
             raise FieldError("fraction", str(error)) from None
-
-    def _rounds(
-        self, sizes: Mapping[str, int], caps: Mapping[str, int], shares: Mapping[str, float]
-    ) -> list[dict[str, int]]:
-        """Zeros after every round, in each layer."""
-        zeros = dict.fromkeys(sizes, 0)
-        goal = None
-        if self.sparsity is not None:
-            goal = nearest(exact(self.sparsity) * sum(sizes.values()))
-        rounds: list[dict[str, int]] = []
-        while len(rounds) != self.rounds:
-            step = {}
-            for name, size in sizes.items():
-                wanted = nearest(exact(shares[name]) * (size - zeros[name]))
-                step[name] = max(0, min(wanted, caps[name] - zeros[name]))
-            if goal is not None and sum(zeros.values()) + sum(step.values()) >= goal:
-                step = spread(goal - sum(zeros.values()), step)
-                rounds.append({name: zeros[name] + step[name] for name in sizes})
-                return rounds
-            if goal is not None and (len(rounds) == MAX_ROUNDS or not any(step.values())):
-                raise FieldError(
-                    "sparsity",
-                    f"{self.sparsity:g} is not reached after "
-                    f"{len(rounds)} rounds of 'fraction: {self.fraction}'",
-                )
-            zeros = {name: zeros[name] + step[name] for name in sizes}
-            rounds.append(zeros)
-        return rounds

@@ -6,6 +6,9 @@ import re
 
 from pruneflow.errors import Problem, PruneFlowError, RecipeError, did_you_mean
 from pruneflow.recipe import library
+from pruneflow.recipe.schema import KNOBS
+
+_LONG_KNOB = re.compile(rf"^recipe\.({'|'.join(KNOBS)})=")
 
 
 class reported:  # noqa: N801  (reads as a word in a with statement)
@@ -65,4 +68,5 @@ def _absent(wanted: str, text: str) -> str:
 
 def typed(override: str) -> str:
     """The place of an override, as the person typed it."""
-    return f"command line ({override.removeprefix('++').replace('recipe.sparsity=', 'sparsity=')})"
+    short = _LONG_KNOB.sub(r"\1=", override.removeprefix("++"))
+    return f"command line ({short})"

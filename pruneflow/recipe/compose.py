@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hydra.core.config_search_path import ConfigSearchPath
     from omegaconf import DictConfig
 
-_SPARSITY = re.compile(r"^\+{0,2}sparsity=")
+_KNOB = re.compile(rf"^\+{{0,2}}({'|'.join(schema.KNOBS)})=")
 _OWN_KEY = re.compile(r"^\+{0,2}recipe\.")
 _SHORT_TARGETS = re.compile(r"^(\+\+recipe\.(?:modifiers\.[\w-]+\.)?targets)=(?!\{)(.+)")
 
@@ -97,11 +97,11 @@ def search_path(config_path: str | None = None, config_dir: str | None = None) -
 def spelled_out(overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra is to see them.
 
-    ``sparsity=`` is short for the recipe's own key. A recipe's keys may be set whether or not
-    its file names them: the recipe's schema is the judge of what exists, not Hydra's. Targets
-    given as a list are names, which merge with a mapping.
+    ``sparsity=`` and ``control=`` are short for the recipe's own keys. A recipe's keys may be set
+    whether or not its file names them: the recipe's schema is the judge of what exists, not
+    Hydra's. Targets given as a list are names, which merge with a mapping.
     """
-    full = [_SPARSITY.sub("++recipe.sparsity=", override, count=1) for override in overrides]
+    full = [_KNOB.sub(r"++recipe.\1=", override, count=1) for override in overrides]
     free = [_OWN_KEY.sub("++recipe.", override, count=1) for override in full]
     return [_SHORT_TARGETS.sub(r"\1={names:\2}", override) for override in free]
 
@@ -133,13 +133,14 @@ def from_config(
     if name.startswith(f"{library.PARTS}/"):
         text = f"'{name}' is a fragment; a recipe takes it in with '- _parts@modifiers.NAME: ...'"
         raise RecipeError(Problem("", text))
-    asked = next((o for o in overrides if o.startswith("++recipe.sparsity=")), None)
-    if asked is not None and not mentions(tree, "sparsity"):
-        text = (
-            f"recipe '{name}' does not use a sparsity (nothing in it refers to "
-            "${sparsity}); leave 'sparsity=' out"
-        )
-        raise RecipeError(Problem(typed(asked), text))
+    for knob in schema.KNOBS:
+        asked = next((o for o in overrides if o.startswith(f"++recipe.{knob}=")), None)
+        if asked is not None and not mentions(tree, knob):
+            text = (
+                f"recipe '{name}' does not use a {knob} (nothing in it refers to "
+                f"${{{knob}}}); leave '{knob}=' out"
+            )
+            raise RecipeError(Problem(typed(asked), text))
     return schema.build(resolve(tree, locate), name, followed(tree, locate))
 
 
@@ -148,4 +149,4 @@ def _from_root(override: str) -> str:
     sign, rest = re.match(r"([+~]*)(.*)", override, re.DOTALL).groups()  # type: ignore[union-attr]
     if rest.startswith("_parts@"):
         return f"{sign}recipe/_parts@recipe.{rest.removeprefix('_parts@')}"
-    return override if rest.startswith("sparsity=") else f"{sign}recipe.{rest}"
+    return override if _KNOB.match(rest) else f"{sign}recipe.{rest}"

@@ -51,6 +51,12 @@ class Recipe:
         return tree
 
     @property
+    def control(self) -> str:
+        """The control experiment that it is, or ``none``."""
+        found = (getattr(modifier, "control", "none") for modifier in self.modifiers.values())
+        return next((control for control in found if control != "none"), "none")
+
+    @property
     def digest(self) -> str:
         """A hash of what the recipe says, free of layout, comments and defaults."""
         text = json.dumps(self.to_dict(), sort_keys=False, separators=(",", ":"))

@@ -15,7 +15,9 @@ from pruneflow.pruning.scope import Targets
 from pruneflow.recipe.declaration import Locate, Recipe, nowhere
 from pruneflow.timeline import Anchor
 
-TOP_LEVEL = ("defaults", "length", "sparsity", "vars", "targets", "modifiers")
+TOP_LEVEL = ("defaults", "length", "sparsity", "control", "vars", "targets", "modifiers")
+KNOBS = ("sparsity", "control")
+"""Keys that mean what the recipe's references make of them: ``sparsity=0.5`` on a command line."""
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
 

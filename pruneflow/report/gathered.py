@@ -85,7 +85,7 @@ def _finished(folder: Path, result: Record) -> Row:
     return Row(
         folder,
         COMPLETE if result.text("status") == "complete" else INCOMPLETE,
-        recipe=result.text("recipe"),
+        recipe=_kind(result),
         model=result.text("model"),
         data=result.text("data"),
         seed=result.shown("seed"),
@@ -95,6 +95,12 @@ def _finished(folder: Path, result: Record) -> Row:
         bytes=sum(size.number("packed") for size in sizes),
         dense_bytes=sum(size.number("dense") for size in sizes),
     )
+
+
+def _kind(result: Record) -> str:
+    """The recipe, and which control of it, so that none is taken for the other."""
+    control = result.text("control", "none")
+    return result.text("recipe") if control == "none" else f"{result.text('recipe')}, {control}"
 
 
 def _deployed(row: Row, values: Record) -> Row:

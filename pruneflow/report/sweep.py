@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 
 from pruneflow import runfolder
-from pruneflow.report.pictures import draw_sweep
-from pruneflow.report.tables import sweep_table
+from pruneflow.report.curves import curves
+from pruneflow.report.sweep_picture import draw_sweep
+from pruneflow.report.tables import curves_table, sweep_table
 
 PICTURE = "sweep.png"
 SUMMARY = "sweep.json"
@@ -20,15 +22,26 @@ def summarize(folder: Path, console: Console) -> None:
     jobs = [_read(path, folder) for path in runfolder.jobs(folder)]
     if not jobs:
         return
-    results = [job["result"] for job in jobs if job["result"] is not None]
     runfolder.write_json(folder / SUMMARY, {"jobs": jobs})
     console.print(sweep_table(jobs))
-    if any(result["accuracy"]["final"] is not None for result in results):
-        draw_sweep(results, folder / PICTURE)
+    if found := curves(jobs):
+        if any(len(point.scores) > 1 for curve in found for point in curve.points):
+            console.print(curves_table(found))
+        draw_sweep(found, folder / PICTURE)
         console.print(f"Picture: {runfolder.shown(folder / PICTURE)}", soft_wrap=True)
 
 
 def _read(folder: Path, sweep: Path) -> dict[str, Any]:
     finished = runfolder.is_finished(folder)
     result = runfolder.read_json(folder / runfolder.RESULT) if finished else None
-    return {"job": str(folder.relative_to(sweep)), "result": result}
+    name = str(folder.relative_to(sweep))
+    return {"job": name, "overrides": _overrides(folder), "result": result}
+
+
+def _overrides(folder: Path) -> list[str]:
+    """What the command line said of a job, as Hydra keeps it."""
+    try:
+        found = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return []
+    return [str(word) for word in found] if isinstance(found, list) else []

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pruneflow.report.curves import Curve
 from pruneflow.report.printable import printable
 
 SHOWN_EVENTS = 60
@@ -81,8 +82,9 @@ def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
     """One line a job; a job without a result failed."""
     columns = [">job", "recipe", ">seed", ">sparsity", ">dense", ">pruned", ">final", ">size"]
     table = _table(*columns)
+    several = len({job["result"]["recipe"] for job in jobs if job["result"]}) > 1
     for job in jobs:
-        result = job.get("result")
+        result = job["result"]
         if result is None:
             _add(table, job["job"], Text("failed", "bold red"), *[""] * 6)
             continue
@@ -90,17 +92,28 @@ def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
         _add(
             table,
             job["job"],
-            result["recipe"],
+            _kind(result, several),
             str(result["seed"]),
             f"{result['sparsity']:.2%}",
             *(_percent(scores[key]) for key in ("dense", "pruned", "final")),
-            f"{result['compression']['bytes']:.2%}",
+            f"{result['compression']['bytes']:.1%}",
         )
     legend = (
         "Test accuracy before the first pruning (dense), right after the last one (pruned) and "
         "at the end (final); size in bytes of dense, index counted."
     )
     return Group(table, Text(legend, "dim"))
+
+
+def curves_table(curves: Sequence[Curve]) -> RenderableType:
+    """Over seeds: one line for each curve and sparsity."""
+    table = _table("over seeds", ">sparsity", ">jobs", ">mean", ">least", ">greatest")
+    for curve in curves:
+        for point in curve.points:
+            scores = (point.mean, point.scores[0], point.scores[-1])
+            jobs = str(len(point.scores))
+            _add(table, curve.name, f"{point.sparsity:.2%}", jobs, *map(_percent, scores))
+    return table
 
 
 def accuracies(scores: Mapping[str, float | None]) -> str:
@@ -160,6 +173,14 @@ def _left(event: Mapping[str, Any]) -> str:
 
 def _range(first: object, last: object) -> str:
     return str(first) if first == last else f"{first} - {last}"
+
+
+def _kind(result: Mapping[str, Any], several: bool) -> str:
+    """Which recipe, or which control of it; both where there are several recipes."""
+    recipe, control = str(result["recipe"]), str(result.get("control", "none"))
+    if control == "none":
+        return recipe
+    return f"{recipe}\n{control}" if several else control
 
 
 def _percent(value: float | None) -> str:

@@ -44,6 +44,7 @@ def write(
         "model": _name(config.values["model"]),
         "data": _name(config.values["data"]),
         "seed": config.values["seed"],
+        "control": config.recipe.control,
         "config_hash": config.digest,
         "status": "complete" if recipe.is_complete else "incomplete",
         "steps": recipe.clock,

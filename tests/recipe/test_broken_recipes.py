@@ -56,7 +56,7 @@ OK = "modifiers: {p: {type: prune, sparsity: 0.5}}\n"
 ONE = "needs exactly one of 'factor' and 'init'"
 
 WHOLE = [
-    ("lenth: 9ep  #!\n" + OK, "unknown key 'lenth'. Did you mean 'length'? Allowed: length, mod"),
+    ("lenth: 9ep  #!\n" + OK, "unknown key 'lenth'. Did you mean 'length'? Allowed: control, "),
     ("target: [fc1]  #!\n" + OK, "Did you mean 'targets'?"),
     ("vars: 3  #!\n" + OK, "vars: needs names and values"),
     ("length: 10  #!\n" + OK, "length: 10 has no unit: write 10ep (epochs), 10st (steps)"),

@@ -185,9 +185,9 @@ def test_defaults_must_be_a_list() -> None:
     ids=["aliases", "open", "lists", "mappings", "dashes", "questions", "indented"],
 )
 def test_bombs_are_refused_at_once(text: str) -> None:
-    before = time.perf_counter()
+    before = time.process_time()
     assert refusal(text).startswith("x.yaml:")
-    assert time.perf_counter() - before < 1
+    assert time.process_time() - before < 1
 
 
 @pytest.mark.parametrize(
