@@ -1,7 +1,13 @@
-"""The callback in a Lightning project that knows nothing of PruneFlow: two lines are new.
+"""The callback in a Lightning project that knows nothing of PruneFlow: a few lines are new.
 
-Run it with ``python examples/existing_project.py``.
+    python examples/existing_project.py          # train
+    python examples/existing_project.py FOLDER   # the same with checkpoints there; again: go on
+
+A run that was killed ends with the weights it would have had, down to the bit.
 """
+
+import sys
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -10,7 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from pruneflow import RecipeCallback  # new
+from pruneflow import ExactCheckpoint, RecipeCallback  # new
+from pruneflow.checkpoint import newest_checkpoint  # new
 
 
 class Net(pl.LightningModule):
@@ -38,27 +45,32 @@ class Net(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
 
-def main() -> None:
+def main(folder: Path | None = None) -> None:
     pl.seed_everything(0, verbose=False)
     images, labels = load_digits(return_X_y=True)
     data = TensorDataset(torch.from_numpy(images / 16).float(), torch.from_numpy(labels))
     train, val = torch.utils.data.random_split(data, [1500, 297])
-    recipe = RecipeCallback("gradual", sparsity=0.9)  # new
+    callbacks: list[pl.Callback] = [RecipeCallback("gradual", sparsity=0.9)]  # new
+    if folder is not None:
+        callbacks.append(ExactCheckpoint(folder))  # new
     trainer = pl.Trainer(
         max_epochs=12,
         accelerator="cpu",
-        callbacks=[recipe],
+        callbacks=callbacks,
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=folder is not None,
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=10,
     )
     net = Net()
-    trainer.fit(net, DataLoader(train, 32, shuffle=True), DataLoader(val, 297))
+    loaders = DataLoader(train, 32, shuffle=True), DataLoader(val, 297)
+    last = newest_checkpoint(folder) if folder is not None else None  # new
+    trainer.fit(net, *loaders, ckpt_path=last, weights_only=True)
+    (result,) = trainer.validate(net, loaders[1], verbose=False)
     zeros = sum(int((p == 0).sum()) for p in net.parameters() if p.ndim > 1)
-    print(f"{zeros:,} zeros; validation accuracy {float(trainer.callback_metrics['accuracy']):.1%}")
+    print(f"{zeros:,} zeros; validation accuracy {result['accuracy']:.1%}")
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pruneflow.deploy.loading import load
     from pruneflow.engine import Engine
     from pruneflow.errors import PruneFlowError
+    from pruneflow.loop.api import prune
     from pruneflow.pruning.scope import find_layers
     from pruneflow.recipe.compiler import compile_plan
     from pruneflow.recipe.compose import load_recipe
@@ -33,6 +34,7 @@ _HOMES = {
     "find_layers": "pruneflow.pruning.scope",
     "load": "pruneflow.deploy.loading",
     "load_recipe": "pruneflow.recipe.compose",
+    "prune": "pruneflow.loop.api",
 }
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "find_layers",
     "load",
     "load_recipe",
+    "prune",
 ]
 
 

@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.optim import Optimizer
 
-from pruneflow import lightning_trainer
+from pruneflow import lightning_trainer, mask_statistics
 from pruneflow.engine import Engine
 from pruneflow.errors import ResumeError
 from pruneflow.modifiers.base import Event
@@ -120,7 +120,7 @@ class RecipeCallback(Callback):
         assert self.engine is not None
         if not all(self.engine.is_guarded(optimizer) for optimizer in trainer.optimizers):
             self._guard(trainer, pl_module)
-        self.engine.network.settle()
+        self.engine.settle()
         self._before = (trainer.global_step, self.engine.updates)
         self._rate = self.engine.rate
 
@@ -182,10 +182,8 @@ class RecipeCallback(Callback):
         if any(event.action in ("prune", "rewind") for event in events):
             lightning_trainer.forget_rankings(trainer)
         if any(event.quota is not None for event in events):
-            layers = self.engine.layer_sparsity.items()
-            metrics = {f"recipe/sparsity/{name}": sparsity for name, sparsity in layers}
-            for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=self.clock)
+            loggers = trainer.loggers if trainer.is_global_zero else ()
+            mask_statistics.log(loggers, self.engine, max(self.clock - 1, 0))
         return events
 
     def _earlier_state(self) -> PruneState:

@@ -148,9 +148,11 @@ class ExactCheckpoint(Checkpoint):
             return
         path = self.folder / _name(clock)
         part = temporary(path)
-        trainer.save_checkpoint(part)
+        trainer.save_checkpoint(part, False)  # not the weights alone; Lightning asks each time
         self._saved_at, self._due = clock, False
         if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.save()  # what was logged before a checkpoint outlives a kill after it
             publish(part, path)
             self._saved = [*(old for old in self._saved if old != path), path]
             for old in self._saved[: -self.keep]:
@@ -170,6 +172,11 @@ def newest_checkpoint(folder: Path) -> Path | None:
         except Exception:  # noqa: S112  (torch names no common base for damaged files)
             continue
     return None
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which one of our checkpoints was saved, by its name."""
+    return int(checkpoint.stem.removeprefix("step"))
 
 
 def _name(clock: int) -> str:

@@ -80,6 +80,13 @@ class Engine:
         self._move_to(step)
         return fired
 
+    def settle(self) -> None:
+        """Right before a batch or an update: take in what schedulers did since the last events."""
+        self.network.settle()
+        span = self._span()
+        if span is not None and span.start == self._rate_clock():
+            self.network.note_own_rates(span.modifier)
+
     def guard(self, optimizers: Sequence[Optimizer], mask_gradients: bool = True) -> None:
         """Guard these optimizers, and let go of any others: all that the model has.
 
@@ -93,14 +100,15 @@ class Engine:
         self.network.rebind()
 
         def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+            self.settle()
             if mask_gradients:
                 self.network.mask_gradients()
             self._lend_rate(optimizer)
 
         def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self._return_rate(optimizer)
-            late = mask_gradients and (len(args) > 1 or kwargs)  # gradients of a closure
-            self.network.apply_masks(None if late else optimizer)
+            late = mask_gradients and bool(len(args) > 1 or kwargs)  # gradients of a closure
+            self.network.apply_masks(optimizer, late)
             self.updates += 1
 
         for optimizer in optimizers:

@@ -13,12 +13,12 @@ from torch.optim.swa_utils import AveragedModel
 
 from pruneflow import snapshots
 from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError, TrainingError
-from pruneflow.optimizer_memory import mask_memory, restore_schedule, schedule_state
+from pruneflow.optimizer_memory import mask_memory, moved_by, restore_schedule, schedule_state
 from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.criteria import CRITERIA
+from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
 from pruneflow.pruning.masks import Masks, count_zeros, is_finite
 from pruneflow.pruning.scoring import streams
-from pruneflow.pruning.threshold import select
 from pruneflow.state import PruneState, detached_copy
 
 
@@ -65,12 +65,15 @@ class Network:
     # -- every step ------------------------------------------------------------------------
 
     @torch.no_grad()
-    def apply_masks(self, optimizer: Optimizer | None = None) -> None:
-        """Put every pruned weight back to +0.0."""
-        if self._masks:
-            torch._foreach_mul_(self._masked, self._masks)
-            if id(optimizer) not in self._exact:
-                torch._foreach_add_(self._masked, 0.0)  # -0.0 + 0.0 is +0.0
+    def apply_masks(self, optimizer: Optimizer | None = None, late: bool = False) -> None:
+        """Put pruned weights back to +0.0: all of them, or those an optimizer has just moved."""
+        weights, masks = self._masked, self._masks
+        if optimizer is not None and len(self.optimizers) > 1:  # a graph may need the others
+            weights, masks = moved_by(optimizer, weights, masks)
+        if weights:
+            torch._foreach_mul_(weights, masks)
+            if late or id(optimizer) not in self._exact:
+                torch._foreach_add_(weights, 0.0)  # -0.0 + 0.0 is +0.0
 
     @torch.no_grad()
     def mask_gradients(self) -> None:
@@ -85,7 +88,13 @@ class Network:
 
     # -- events ----------------------------------------------------------------------------
 
-    def prune(self, names: Sequence[str], quota: Quota, criterion: str) -> None:
+    def prune(
+        self,
+        names: Sequence[str],
+        quota: Quota,
+        criterion: str,
+        granularity: Granularity = UNSTRUCTURED,
+    ) -> None:
         """Mask the lowest-scoring weights until the quota is met; pruned ones stay pruned.
 
         Raises:
@@ -95,7 +104,8 @@ class Network:
         self._require_finite(names)
         weights = {name: self.weights[name] for name in names}
         scores = streams(weights, self.state.masks, CRITERIA[criterion], self._generator)
-        pruned = select(scores, quota)
+        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        pruned = granularity.choose(scores, shapes, quota)
         self._install({name: pruned.pop(name).logical_not_() for name in names})
 
     def freeze(self, names: Sequence[str]) -> None:

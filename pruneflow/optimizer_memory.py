@@ -1,4 +1,4 @@
-"""What an optimizer remembers of weights: momenta, averages, and the settings of its groups."""
+"""What an optimizer moves and remembers: weights, momenta, and the settings of its groups."""
 
 from __future__ import annotations
 
@@ -43,6 +43,15 @@ def mask_memory(optimizer: Optimizer, masks: Mapping[torch.Tensor, torch.Tensor]
             if isinstance(value, torch.Tensor) and value.shape == weight.shape:
                 value.mul_(mask)
     return type(optimizer) in BY_ELEMENT
+
+
+def moved_by(
+    optimizer: Optimizer, weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Of weights and their masks, those that an optimizer's step moves."""
+    own = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    chosen = [pair for pair in zip(weights, masks, strict=True) if id(pair[0]) in own]
+    return [weight for weight, _ in chosen], [mask for _, mask in chosen]
 
 
 def schedule_state(schedulers: Sequence[Any], optimizers: Sequence[Optimizer]) -> dict[str, Any]:

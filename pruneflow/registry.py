@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pruneflow.errors import did_you_mean
 
@@ -57,3 +57,8 @@ class Registry(Generic[T]):
         if group is not None:
             for point in entry_points(group=group):
                 point.load()
+
+
+def summary(documented: Any) -> str:
+    """The first line of a docstring as plain words."""
+    return (documented.__doc__ or "").partition("\n")[0].replace("`", "")

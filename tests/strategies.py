@@ -123,8 +123,23 @@ def _prunes() -> st.SearchStrategy[dict[str, Any]]:
         allocation=st.sampled_from(("global", "uniform", "per_layer")),
         max_layer_sparsity=st.floats(0, 1),
         min_nonzeros=st.integers(0, 100),
+        granularity=st.just("unstructured") | _blocks(),
     )
     return st.fixed_dictionaries(fixed, optional=more)
+
+
+def _blocks() -> st.SearchStrategy[dict[str, Any]]:
+    side = st.integers(1, 64)
+    return st.fixed_dictionaries({"block": st.tuples(side, side).map(list)})
+
+
+def _nm_prunes() -> st.SearchStrategy[dict[str, Any]]:
+    pairs = st.lists(st.integers(1, 32), min_size=2, max_size=2, unique=True).map(sorted)
+    fixed = {
+        "type": st.just("prune"),
+        "granularity": pairs.map(lambda pair: f"{pair[0]}:{pair[1]}"),
+    }
+    return st.fixed_dictionaries(fixed, optional=_optional(start=times(), end=times()))
 
 
 def _multistep_prunes() -> st.SearchStrategy[dict[str, Any]]:
@@ -177,7 +192,8 @@ def _rates() -> st.SearchStrategy[dict[str, Any]]:
 
 def modifier_trees() -> st.SearchStrategy[dict[str, Any]]:
     """A modifier as YAML gives it: correct by itself, whatever network and run it meets."""
-    return _prunes() | _multistep_prunes() | _iterative_prunes() | _freezes() | _rates()
+    prunes = _prunes() | _nm_prunes() | _multistep_prunes() | _iterative_prunes()
+    return prunes | _freezes() | _rates()
 
 
 # -- JSON of strangers ---------------------------------------------------------------------

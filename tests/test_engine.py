@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn, optim
 
+from pruneflow.engine import Engine
 from pruneflow.errors import NonFiniteError
-from tests.loop import OPTIMIZERS, Loop, lenet, small_net
+from tests.loop import OPTIMIZERS, Loop, lenet, plan_of, small_net
 
 PRUNE = {"type": "prune", "sparsity": 0.7, "start": "0st", "end": "6st", "every": "2st"}
 LATE = {**PRUNE, "start": "3st", "end": "7st"}
@@ -91,6 +92,21 @@ def test_two_optimizers_on_two_halves() -> None:
         loop.step()
         assert not revived(loop)
     assert loop.engine.updates == 24
+
+
+def test_a_step_leaves_other_optimizers_weights_to_the_graphs_that_need_them() -> None:
+    """As in a GAN, where the generator learns from a graph older than the discriminator's step."""
+    model = small_net()
+    first, last = (optim.SGD(model[index].parameters(), 0.1) for index in (0, 2))
+    engine = Engine(plan_of({"prune": PRUNE}), model, [first, last])
+    engine.advance(6)
+    x = torch.randn(4, 6, requires_grad=True)
+    kept = model[0](x).sum()
+    model[2](torch.randn(4, 8)).sum().backward()
+    last.step()
+    kept.backward()
+    assert x.grad is not None
+    assert engine.updates == 1
 
 
 def test_momentum_does_not_build_up_at_pruned_places() -> None:

@@ -72,13 +72,6 @@ def test_a_word_of_ones_own_is_planned_and_fired(readme: str) -> None:
     assert float(load_file(folder / "pruned.safetensors")["fc1.weight"].abs().max()) <= 0.0101
 
 
-def test_the_example_runs(repository: Path) -> None:
-    example = repository / "examples" / "existing_project.py"
-    done = subprocess.run([sys.executable, example], capture_output=True, text=True, check=False)
-    assert done.stdout.startswith("8,525 zeros"), done.stderr
-    assert Path("lightning_logs").exists() is False
-
-
 @pytest.mark.parametrize("name", ["run", "sweep"])
 def test_the_pictures_exist(repository: Path, name: str) -> None:
     assert (repository / "examples" / "pictures" / f"{name}.png").stat().st_size > 10_000
@@ -89,13 +82,3 @@ def test_the_figures_are_those_that_were_measured(readme: str) -> None:
 
     shown = readme.partition("<!-- figures:")[2].partition("<!-- end of figures -->")[0]
     assert shown.partition("-->")[2].strip() == table()
-
-
-def test_the_shipping_example_runs(repository: Path) -> None:
-    example = repository / "examples" / "ship_a_module.py"
-    done = subprocess.run([sys.executable, example], capture_output=True, text=True, check=False)
-    assert "largest difference to the module" in done.stdout, done.stderr
-    assert sorted(path.name for path in Path("shipped").iterdir()) == [
-        "bundle.safetensors",
-        "report.json",
-    ]

@@ -29,7 +29,10 @@ COMMANDS = {
     "plan": Command("pruneflow.cli.plan", "show what a recipe will do, step by step"),
     "deploy": Command("pruneflow.cli.deploy", "pack, check and measure a finished run's network"),
     "report": Command("pruneflow.cli.report", "gather runs and sweeps into one page"),
-    "recipes": Command("pruneflow.cli.recipes", "list, show and check recipes"),
+    "init": Command("pruneflow.cli.init", "start a folder: a recipe and a network of your own"),
+    "recipes": Command(
+        "pruneflow.cli.recipes", "list, show and check recipes; their schema for editors"
+    ),
 }
 
 EXAMPLES = """examples:

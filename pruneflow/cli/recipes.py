@@ -1,7 +1,8 @@
-"""``pruneflow recipes``: what exists, what a field means, what is wrong with a file."""
+"""``pruneflow recipes``: what exists, what a field means, what is wrong, what an editor needs."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,21 +10,29 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
+from pruneflow import runfolder
 from pruneflow.cli.console import PlainConsole
-from pruneflow.cli.words import document, summary
+from pruneflow.cli.words import document
 from pruneflow.errors import ConfigError, RecipeError, did_you_mean
 from pruneflow.modifiers import MODIFIERS
-from pruneflow.recipe import library
+from pruneflow.recipe import json_schema, library
+from pruneflow.registry import summary
 from pruneflow.report.printable import printable
 from pruneflow.user_code import import_modules
 
 USAGE = """usage: pruneflow recipes list
-       pruneflow recipes show NAME     a recipe, a fragment, or a modifier type with its fields
-       pruneflow recipes check FILE…   read, compose and check recipes (names or files)
+       pruneflow recipes show NAME      a recipe, a fragment, or a type's fields
+       pruneflow recipes check FILE…    read, compose and check (names or files)
+       pruneflow recipes schema [-o FILE]    a JSON Schema of recipes
+
+With the schema an editor completes and checks: those with yaml-language-server
+(VS Code, Neovim, ...) look for this line on top of a recipe:
+
+# yaml-language-server: $schema=recipe.schema.json
 
 imports=[my_words] before or after the names imports modules of yours first."""
 
-
+VERBS = ("list", "show", "check", "schema")
 IMPORTS = "imports="
 
 
@@ -44,9 +53,11 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if verb == "check" and names:
         return _check(console, names)
+    if verb == "schema":
+        return _schema(names)
     if verb in ("show", "check"):
         raise ConfigError(f"recipes {verb} what?\n{USAGE}")
-    hint = did_you_mean(verb, ("list", "show", "check"), always=True)
+    hint = did_you_mean(verb, VERBS, always=True)
     raise ConfigError(f"no 'recipes {verb}'.{hint}")
 
 
@@ -109,3 +120,27 @@ def _check(console: Console, names: Sequence[str]) -> int:
             words = ", ".join(f"{key} ({mod.type})" for key, mod in recipe.modifiers.items())
             console.print(printable(f"{name}: good: {words}"), soft_wrap=True)
     return 2 if faulty else 0
+
+
+def _schema(arguments: Sequence[str]) -> int:
+    path = _output(arguments)
+    if path is None:
+        print(json.dumps(json_schema.recipe_schema(), indent=2))  # noqa: T201  (a file can be made of it)
+        return 0
+    with runfolder.writing(path.parent):
+        if path.exists() and json_schema.COMMENT not in path.read_text(errors="replace"):
+            text = "is there and no schema of PruneFlow's; choose another: -o FILE"
+            raise ConfigError(f"{path} {text}")
+        runfolder.write_json(path, json_schema.recipe_schema())
+    return 0
+
+
+def _output(arguments: Sequence[str]) -> Path | None:
+    match arguments:
+        case []:
+            return None
+        case ["-o" | "--output", file]:
+            path = Path(file)
+            return path / json_schema.FILE if path.is_dir() else path
+        case _:
+            raise ConfigError(f"recipes schema takes nothing but -o FILE\n{USAGE}")

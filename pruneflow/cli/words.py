@@ -11,15 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pruneflow.modifiers import Modifier
-from pruneflow.registry import Registry
+from pruneflow.registry import Registry, summary
 from pruneflow.schedules import SHAPES
 
 INHERITED = ("targets", "ignore")
-
-
-def summary(documented: Any) -> str:
-    """The first line of a docstring as plain words."""
-    return (documented.__doc__ or "").partition("\n")[0].replace("`", "")
 
 
 def document(cls: type[Modifier], console: Console) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneflow.modifiers.fields import Patterns, TargetsKind, option
 from pruneflow.pruning.allocation import Quota
+from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
 from pruneflow.pruning.scope import Layer, Targets
 from pruneflow.registry import Registry
 from pruneflow.timeline import Anchor, Horizon, Moment, Time
@@ -52,6 +53,7 @@ class Event:
         quota: The zeros it leaves in those, for a ``prune``.
         label: A few words for people, e.g. ``round 3 of 11``.
         last: Whether the modifier's later events make no more of this kind.
+        granularity: What goes together, for a ``prune``.
     """
 
     step: int
@@ -61,6 +63,7 @@ class Event:
     quota: Quota | None = None
     label: str = ""
     last: bool = False
+    granularity: Granularity = UNSTRUCTURED
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,12 @@ class Quota:
         """A quota whose every layer is fixed."""
         return cls(sum(layers.values()), dict(layers), dict(layers))
 
+    def each(self, change: Callable[[int], int]) -> Quota:
+        """The quota of which every number is changed; say, counted in other units."""
+        layers = self.layers and {name: change(zeros) for name, zeros in self.layers.items()}
+        caps = {name: change(cap) for name, cap in self.caps.items()}
+        return Quota(change(self.zeros), layers, caps)
+
 
 @dataclass(frozen=True)
 class Guard:

@@ -182,7 +182,7 @@ def _account(
                 )
                 raise PlanError(Problem(recipe.locate(path), text))
             try:
-                ledger.prune(event.layers, event.quota)
+                ledger.prune(event.layers, event.quota, event.granularity)
             except ValueError as error:
                 text = f"modifiers.{event.modifier}: at step {event.step}: {error}"
                 raise PlanError(Problem(recipe.locate(path), text)) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pruneflow.pruning.allocation import Quota
+from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
 from pruneflow.pruning.scope import Layer
 
 
@@ -24,6 +25,7 @@ class Ledger:
         self.low = dict.fromkeys(self.size, 0)
         self.high = dict.fromkeys(self.size, 0)
         self._totals: dict[frozenset[str], int | None] = {frozenset([n]): 0 for n in self.size}
+        self._granularity: dict[str, Granularity] = {}
 
     @property
     def zeros(self) -> int | None:
@@ -39,12 +41,22 @@ class Ledger:
             return exact, exact
         return sum(self.low.values()), sum(self.high.values())
 
-    def prune(self, names: Sequence[str], quota: Quota) -> None:
+    def prune(
+        self, names: Sequence[str], quota: Quota, granularity: Granularity = UNSTRUCTURED
+    ) -> None:
         """Enter a pruning.
 
         Raises:
-            ValueError: Weights would have to grow back.
+            ValueError: Weights would have to grow back, or zeros are where it cannot have them.
         """
+        for name in names:
+            earlier = self._granularity.get(name, granularity)
+            if not granularity.continues(earlier):
+                raise ValueError(
+                    f"'{name}' has zeros by then that are {earlier}, from which {granularity} "
+                    "cannot go on: prune it with one granularity"
+                )
+            self._granularity[name] = granularity
         inside = frozenset(names)
         self._split(inside)
         for name in names:

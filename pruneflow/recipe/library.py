@@ -12,6 +12,8 @@ from pruneflow.recipe.source import Source, read_source
 BUILTIN = "builtin"
 PARTS = "_parts"
 
+_FOR_EDITORS = "# yaml-language-server:"
+
 
 def data_root() -> Path:
     """The folder that holds ``conf/`` and ``recipes/``: inside a wheel, or the checkout."""
@@ -135,6 +137,8 @@ def description(path: Path) -> str:
     """The comment at a recipe's head, as one paragraph."""
     words = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(_FOR_EDITORS):
+            continue
         if not line.startswith("#"):
             break
         words.append(line.lstrip("# ").rstrip())

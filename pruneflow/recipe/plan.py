@@ -119,6 +119,20 @@ class Plan:
                 result.append(span.rate(clock, taken[span.modifier]))
         return result
 
+    def __str__(self) -> str:
+        """One line an event."""
+        epochs, weights = self.horizon.epoch(self.total), f"{self.size:,} weights"
+        lines = [f"{self.recipe.name}: {self.total} steps ({epochs:g} epochs), {weights}"]
+        for row in self.rows:
+            event = row.event
+            left = "?" if row.zeros is None else f"{row.zeros / self.size if self.size else 0:.2%}"
+            does = f"{event.modifier}: {event.label or event.action}"
+            lines.append(
+                f"step {event.step:>6}  epoch {self.horizon.epoch(event.step):>6g}  "
+                f"{left:>7} sparse  {does}"
+            )
+        return "\n".join(lines)
+
     def to_dict(self) -> dict[str, Any]:
         """What ``plan.json`` holds."""
         return {

@@ -34,5 +34,7 @@ def test_the_command_works_from_a_wheel_in_an_empty_folder(repository: Path) -> 
     )  # fmt: skip
     assert Path(found.stdout.strip()).is_relative_to(Path("site").absolute())
     assert "lottery" in command("recipes", "list")
+    assert "pruneflow plan" in command("init", "mine")
+    assert "mine/recipes/mine.yaml: good" in command("recipes", "check", "mine/recipes/mine.yaml")
     assert "plan gradual" in command("plan", "recipe=gradual", "sparsity=0.5")
     assert list(empty.glob("outputs/plans/gradual/*/plan.png"))

@@ -209,7 +209,7 @@ def test_loggers_get_sparsity_and_rate() -> None:
     rates = {int(row["step"]) + 1: float(row["recipe/lr"]) for row in rows if row["recipe/lr"]}
     assert rates == {**dict.fromkeys(range(1, 11), 0.5), **dict.fromkeys(range(11, 25), own)}
     for name, sparsity in recipe.engine.layer_sparsity.items():
-        column = [row[f"recipe/sparsity/{name}"] for row in rows]
+        column = [row[f"recipe/layer_sparsity/{name}"] for row in rows]
         assert float([value for value in column if value][-1]) == pytest.approx(sparsity)
 
 

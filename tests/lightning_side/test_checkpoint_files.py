@@ -141,6 +141,13 @@ def test_saving_changes_nothing() -> None:
     assert prints[0] == prints[1]
 
 
+def test_saving_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    """Lightning would say at every save that it was not asked for the weights alone."""
+    with caplog.at_level("INFO"):
+        _train(5)
+    assert "weights_only" not in caplog.text
+
+
 def test_it_counts_a_recipe_s_steps() -> None:
     with pytest.raises(ResumeError, match="add a RecipeCallback"):
         toy.fit([ExactCheckpoint(FOLDER)])

@@ -22,6 +22,10 @@ IMPOSSIBLE = [
         "begins at a share of the run, so begin earlier or do less",
     ),
     (
+        with_fields("prune", "sparsity: 0.5; start: 8ep; end: 60%  #!"),
+        "before the start (step 80) in a run of 100 steps: train longer, or start earlier",
+    ),
+    (
         with_fields("prune", "schedule: multistep; milestones: {2ep: 0.8, 4ep: 0.5}  #!"),
         "sparsity falls from 0.8 to 0.5",
     ),

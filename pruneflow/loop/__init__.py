@@ -1,0 +1,1 @@
+"""Recipes in training loops of one's own: no Lightning in here."""

@@ -1,0 +1,227 @@
+"""``Pruning``: a recipe at work in a hand-written loop."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from pruneflow.engine import Engine
+from pruneflow.errors import ResumeError, TrainingError
+from pruneflow.modifiers.base import Event
+from pruneflow.recipe.plan import Plan
+from pruneflow.state import PruneState
+
+
+class Pruning:
+    """A recipe at work in a training loop; ``prune`` makes it.
+
+    From then on gradients of pruned weights are zeros right after ``backward``, and the weights
+    themselves after every update; ``step`` fires what the recipe has planned.
+
+    Attributes:
+        plan: What happens when; ``print(pruning.plan)`` shows it.
+        engine: What does it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        module: nn.Module,
+        optimizers: Sequence[Optimizer],
+        schedulers: Sequence[Any],
+        averages: Sequence[nn.Module],
+        seed: int,
+    ) -> None:
+        self.plan = plan
+        self._optimizers = optimizers
+        self._others = (module, schedulers, averages, seed)
+        self._is_open = True
+        self._has_updated = False
+        self._beyond = 0
+        self.engine = self._engine(None)
+        pruned = any(event.quota is not None for event in self.engine.advance(0))
+        self._pruned_at_once = self._versions() if pruned else None
+        self._hooks = self._attach()
+
+    def step(self) -> list[Event]:
+        """Count the batch if an optimizer stepped in it, fire what is due, and return that.
+
+        Call it after every batch, once optimizers and schedulers have stepped. A batch without
+        an update does not count: gradients accumulate, or a ``GradScaler`` found them infinite.
+        After the recipe's end masks and the last rate stay.
+
+        Raises:
+            TrainingError: It was closed.
+        """
+        if not self._is_open:
+            raise TrainingError("this pruning was closed, or another prune() has taken its place")
+        self._pruned_at_once = None
+        if not self._optimizers:
+            self.engine.network.apply_masks()
+        elif not self._has_updated:
+            return []
+        self._has_updated = False
+        if self.done:
+            self._beyond += 1
+            if self._beyond == self.plan.horizon.steps_per_epoch:
+                warnings.warn(
+                    f"recipe '{self.plan.recipe.name}' ended at step {self.plan.total}, an epoch "
+                    "ago: if training is to be longer, pass epochs= to prune(); if it is not, "
+                    "steps_per_epoch is too small",
+                    stacklevel=2,
+                )
+            return []
+        return self.engine.advance(self.clock + 1)
+
+    @property
+    def clock(self) -> int:
+        """Optimizer updates done."""
+        return self.engine.state.clock
+
+    @property
+    def total(self) -> int:
+        """Updates of the whole run."""
+        return self.plan.total
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done; where a resumed loop goes on."""
+        return self.clock // self.plan.horizon.steps_per_epoch
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run; the last may be shorter."""
+        return -(-self.total // self.plan.horizon.steps_per_epoch)
+
+    @property
+    def done(self) -> bool:
+        """Whether the recipe has come to its end."""
+        return self.clock >= self.total
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros over all weights that the recipe prunes."""
+        return self.engine.sparsity
+
+    @property
+    def layer_sparsity(self) -> dict[str, float]:
+        """Share of zeros in each layer that has a mask."""
+        return self.engine.layer_sparsity
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        """What has happened, one entry an event."""
+        return list(self.engine.state.journal)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors, to be saved beside those of module and optimizers."""
+        return self.engine.state.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint; load the module and its optimizers first, but after ``prune``.
+
+        Raises:
+            ResumeError: It comes from another recipe or another length, or the module was
+                loaded before ``prune``, which has pruned it already.
+        """
+        if self._pruned_at_once is not None and self._pruned_at_once == self._versions():
+            raise ResumeError(
+                f"recipe '{self.plan.recipe.name}' prunes at step 0, and so did prune(): load "
+                "the module's weights between prune() and load_state_dict()"
+            )
+        engine = self._engine(PruneState.from_state_dict(state_dict))
+        self.engine.detach()
+        self.engine = engine
+
+    def close(self) -> None:
+        """Let go of the module, and warn where the recipe has not come to its end."""
+        if self._is_open and not self.done:
+            warnings.warn(
+                f"training ended at step {self.clock}, but recipe '{self.plan.recipe.name}' runs "
+                f"until step {self.total}: its result is incomplete",
+                stacklevel=2,
+            )
+        self.let_go()
+
+    def __enter__(self) -> Pruning:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Detach all hooks, at whatever step."""
+        self._is_open = False
+        self.engine.detach()
+        for hook in self._hooks:
+            hook.remove()
+
+    def _engine(self, state: PruneState | None) -> Engine:
+        module, schedulers, averages, seed = self._others
+        engine = Engine(self.plan, module, self._optimizers, schedulers, seed, state)
+        engine.network.averages = averages
+        return engine
+
+    def _versions(self) -> list[int]:
+        """Grows with every change of a weight in place."""
+        return [self.engine.network.weights[layer.name]._version for layer in self.plan.layers]
+
+    def _attach(self) -> list[RemovableHandle]:
+        weights = {
+            layer.name: self.engine.network.weights[layer.name] for layer in self.plan.layers
+        }
+        hooks = [optimizer.register_step_post_hook(self._note) for optimizer in self._optimizers]
+        hooks += [_mask_gradients(self, *pair) for pair in weights.items() if pair[1].requires_grad]
+        if self._optimizers:
+            hooks.append(_refuse_strangers(self, set(map(id, weights.values()))))
+        return hooks
+
+    def _note(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._has_updated = True
+
+
+def _mask_gradients(pruning: Pruning, name: str, weight: torch.Tensor) -> RemovableHandle:
+    """Mask a gradient as it comes, so that whoever clips it sees the survivors alone."""
+    known = weakref.ref(pruning)  # the garbage collector does not look into such hooks
+
+    def after(weight: torch.Tensor) -> None:
+        here = known()
+        mask = None if here is None else here.engine.state.masks.get(name)
+        if mask is not None and weight.grad is not None:
+            weight.grad.mul_(mask)
+
+    hook: RemovableHandle = weight.register_post_accumulate_grad_hook(after)  # type: ignore[no-untyped-call]
+    return hook
+
+
+def _refuse_strangers(pruning: Pruning, weights: set[int]) -> RemovableHandle:
+    """Raise as soon as an optimizer that ``prune`` was not given trains one of the weights."""
+    known = weakref.ref(pruning)  # torch keeps the hook for as long as the process lives
+
+    def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        here = known()
+        if here is None or here.engine.is_guarded(optimizer):
+            return
+        if any(
+            id(weight) in weights for group in optimizer.param_groups for weight in group["params"]
+        ):
+            raise TrainingError(
+                f"{type(optimizer).__name__} trains weights of recipe "
+                f"'{here.plan.recipe.name}', but prune() was not given it: pass all optimizers, "
+                "optimizer=[...]; once the recipe is over, close() lets go of the module"
+            )
+
+    hook = register_optimizer_step_pre_hook(before)
+    weakref.finalize(pruning, hook.remove).atexit = False
+    return hook

@@ -1,0 +1,53 @@
+"""``unstructured``: every weight for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pruneflow.pruning.allocation import Quota
+from pruneflow.pruning.granularities.base import GRANULARITIES, Granularity, Shape
+
+if TYPE_CHECKING:
+    import torch
+
+    from pruneflow.pruning.threshold import Scores
+
+WORD = "unstructured"
+
+
+@GRANULARITIES.register(WORD)
+@dataclass(frozen=True)
+class Unstructured(Granularity):
+    """Every weight for itself: the lowest go, wherever they are."""
+
+    form: ClassVar[str] = WORD
+    schema: ClassVar[Mapping[str, Any]] = {"enum": [WORD]}
+
+    @classmethod
+    def read(cls, value: Any) -> Unstructured | None:
+        """See base class."""
+        return cls() if value == WORD else None
+
+    def write(self) -> str:
+        """See base class."""
+        return WORD
+
+    def __str__(self) -> str:
+        return WORD
+
+    def continues(self, earlier: Granularity) -> bool:
+        """See base class."""
+        return True
+
+    def choose(
+        self, scores: Mapping[str, Scores], shapes: Mapping[str, Shape], quota: Quota
+    ) -> dict[str, torch.Tensor]:
+        """See base class."""
+        from pruneflow.pruning.threshold import select
+
+        return select(scores, quota)
+
+
+UNSTRUCTURED = Unstructured()
