@@ -7,6 +7,7 @@ PruneFlowError
 │   ├── ConfigError         the command line or a file of conf/
 │   ├── DataError           data that is absent or damaged
 │   ├── ResumeError         a run folder or checkpoint that cannot be continued
+│   │   └── HeldError       a folder that another process works in
 │   ├── DeployError         a network that cannot be deployed as asked
 │   └── BundleError         a bundle that is damaged, or fits another network
 └── TrainingError           a law broke while training (exit code 1)
@@ -69,6 +70,10 @@ class DataError(UserError):
 
 class ResumeError(UserError):
     """A run folder or checkpoint that cannot be continued exactly."""
+
+
+class HeldError(ResumeError):
+    """A run folder that a living process works in."""
 
 
 class DeployError(UserError):

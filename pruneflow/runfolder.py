@@ -13,6 +13,8 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +32,72 @@ HISTORY = "history.jsonl"
 RESULT = "result.json"
 DEPLOYED = "deploy"
 
-_CLAIM = ".claimed"
 _JOB = ".job"
 _TEMPORARY = ".part"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def mark_job(folder: Path) -> None:
-    """Say that a sweep put a job here, whatever becomes of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _JOB).touch()
+def new(folder: Path) -> Path:
+    """Make a folder that nobody else has: this one, or where it exists FOLDER-2, FOLDER-3, ..."""
+    for number in count(1):
+        mine = folder if number == 1 else Path(f"{folder}-{number}")
+        with suppress(FileExistsError):
+            mine.mkdir(parents=True)
+            return mine
+    raise AssertionError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep.
+
+    Attributes:
+        place: Its folder in the sweep.
+        home: Its run's folder: that one, or one of an earlier sweep.
+        failure: Why it broke down, if it did.
+    """
+
+    place: Path
+    home: Path
+    failure: str | None = None
+
+
+def mark_job(place: Path, home: Path | None = None, failure: str | None = None) -> None:
+    """Say that a sweep put a job here, whatever becomes of it.
+
+    Args:
+        place: The job's folder in the sweep.
+        home: Where its run is, if an earlier sweep has it.
+        failure: Why it broke down.
+    """
+    elsewhere = None if home in (None, place) else os.path.relpath(home or "", place)
+    mark = {"home": elsewhere, "failure": failure}
+    write_bytes(place / _JOB, json.dumps(mark).encode())
+
+
+def mark_failed(place: Path, failure: str) -> None:
+    """Say why a job broke down."""
+    mark_job(place, _job(place).home, failure)
+
+
+def sweep_jobs(sweep: Path) -> list[Job]:
+    """The jobs of a sweep, those that died at once included."""
+    places = {path.parent for name in (_JOB, RUN_LOCK) for path in sweep.rglob(name)}
+    return [_job(place) for place in sorted(places, key=lambda p: _natural(str(p)))]
 
 
 def jobs(sweep: Path) -> list[Path]:
-    """The folders below a sweep's that jobs were put into, jobs that died at once included."""
-    found = {path.parent for name in (_JOB, RUN_LOCK) for path in sweep.rglob(name)}
-    return sorted(found, key=lambda folder: _natural(str(folder.relative_to(sweep))))
+    """The run folders of a sweep's jobs, each once; those of earlier sweeps included."""
+    return list(dict.fromkeys(job.home for job in sweep_jobs(sweep)))
+
+
+def _job(place: Path) -> Job:
+    try:
+        mark = json.loads((place / _JOB).read_text())
+        home = place if mark["home"] is None else Path(os.path.normpath(place / mark["home"]))
+        return Job(place, home, mark["failure"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Job(place, place)
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
@@ -53,25 +105,17 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(digits or 0), word) for word, digits in re.findall(r"(\D*)(\d*)", text)]
 
 
-def claim(folder: Path) -> None:
-    """Make a run folder one's own.
+def require_unused(folder: Path) -> None:
+    """Make sure that no run began in a folder.
 
     Raises:
-        ResumeError: Another run has it.
+        ResumeError: One did.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        (folder / _CLAIM).touch(exist_ok=False)
-    except FileExistsError:
+    if has_begun(folder):
         raise ResumeError(
             f"{shown(folder)} belongs to an earlier run; continue that with "
             f"{shlex.quote(f'run={shown(folder)}')} ckpt_path=last, or choose another hydra.run.dir"
-        ) from None
-
-
-def release(folder: Path) -> None:
-    """Give up the claim of a run that died before it wrote its lock."""
-    (folder / _CLAIM).unlink(missing_ok=True)
+        )
 
 
 def has_begun(folder: Path) -> bool:

@@ -47,7 +47,7 @@ def test_the_recipe_that_is_explained_is_the_built_in_one(readme: str) -> None:
 
 
 def test_the_loop_without_lightning_runs(readme: str) -> None:
-    (loop,) = [block for block in blocks(readme, "python") if "engine.advance(0)" in block]
+    (loop,) = [block for block in blocks(readme, "python") if "pruneflow.prune(" in block]
     done = subprocess.run([sys.executable, "-c", loop], capture_output=True, text=True, check=False)
     assert done.stdout == "90.0% sparse\n", done.stderr
 

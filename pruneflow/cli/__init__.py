@@ -25,15 +25,19 @@ class Command:
 
 
 COMMANDS = {
+    "init": Command("pruneflow.cli.init", "start a folder: a recipe and a network of your own"),
     "train": Command("pruneflow.cli.train", "train and prune a network by a recipe"),
     "plan": Command("pruneflow.cli.plan", "show what a recipe will do, step by step"),
     "deploy": Command("pruneflow.cli.deploy", "pack, check and measure a finished run's network"),
     "report": Command("pruneflow.cli.report", "gather runs and sweeps into one page"),
-    "init": Command("pruneflow.cli.init", "start a folder: a recipe and a network of your own"),
     "recipes": Command(
         "pruneflow.cli.recipes", "list, show and check recipes; their schema for editors"
     ),
+    "doctor": Command("pruneflow.cli.doctor", "what is installed, what is used, what is missing"),
+    "completion": Command("pruneflow.cli.completion", "complete command lines in your shell"),
 }
+
+HIDDEN = {"_complete": Command("pruneflow.cli.completing.answer", "what shells ask at a tab")}
 
 EXAMPLES = """examples:
   pruneflow train recipe=lenet_imp sparsity=0.5,0.9 -m
@@ -45,7 +49,7 @@ EXAMPLES = """examples:
 
 def usage() -> str:
     """What ``pruneflow --help`` prints."""
-    commands = "\n".join(f"  {name:<9}{command.help}" for name, command in COMMANDS.items())
+    commands = "\n".join(f"  {name:<12}{command.help}" for name, command in COMMANDS.items())
     return (
         f"usage: pruneflow COMMAND [key=value ...] [-m]\n\ncommands:\n{commands}\n\n{EXAMPLES}\n\n"
         "'pruneflow COMMAND --help' tells more; 'pruneflow --version' the version."
@@ -69,10 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"pruneflow {__version__}")  # noqa: T201
         return 0
     name, rest = arguments[0], list(arguments[1:])
-    if name not in COMMANDS:
+    command = COMMANDS.get(name) or HIDDEN.get(name)
+    if command is None:
         return _complain(f"unknown command '{name}'.{did_you_mean(name, COMMANDS, always=True)}", 2)
     try:
-        return int(import_module(COMMANDS[name].module).main(rest))
+        return int(import_module(command.module).main(rest))
     except PruneFlowError as error:
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:

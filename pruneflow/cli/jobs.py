@@ -54,6 +54,7 @@ class Composer:
         register_resolvers()
         self.command = parsed.config_name or command
         self.loader = config_loader(parsed.config_path, parsed.config_dir)
+        self._masters: dict[tuple[str, ...], DictConfig] = {}
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of one job, Hydra's own part included.
@@ -112,13 +113,15 @@ class Composer:
             return [self.job(overrides)]
         return [self.job(point) for point in self.points(overrides)]
 
-    def sweep_folder(self, overrides: Sequence[str]) -> str:
-        """Where a sweep's jobs go."""
-        with reported():
-            master = self.loader.load_configuration(
-                self.command, list(overrides), RunMode.MULTIRUN, from_shell=False
-            )
-            return str(master.hydra.sweep.dir)
+    def master(self, overrides: Sequence[str]) -> DictConfig:
+        """The configuration of a sweep as a whole: what its jobs have in common."""
+        key = tuple(overrides)
+        if key not in self._masters:
+            with reported():
+                self._masters[key] = self.loader.load_configuration(
+                    self.command, list(overrides), RunMode.MULTIRUN, from_shell=False
+                )
+        return self._masters[key]
 
     def points(self, overrides: Sequence[str]) -> Iterator[list[str]]:
         """The override lists of a sweep, in the order Hydra's basic sweeper runs them.
@@ -127,10 +130,8 @@ class Composer:
         """
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
+        master = self.master(overrides)
         with reported():
-            master = self.loader.load_configuration(
-                self.command, list(overrides), RunMode.MULTIRUN, from_shell=False
-            )
             if not sweeps_plainly(master):
                 return
             from_config = [f"{k}={v}" for k, v in (master.hydra.sweeper.params or {}).items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pruneflow import runfolder
-from pruneflow.cli.arguments import only_shows, parse
+from pruneflow.cli.arguments import only_shows, parse, value
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -16,17 +16,20 @@ def main(arguments: Sequence[str]) -> int:
 
         return show("plan", parsed)
     from pruneflow.cli.console import PlainConsole
+    from pruneflow.cli.hydra_app import RUN_DIR
     from pruneflow.cli.jobs import Composer
     from pruneflow.report.pictures import draw_plan
     from pruneflow.report.tables import plan_table
     from pruneflow.training.planning import preview
 
     console = PlainConsole()
+    named = value(parsed.overrides, RUN_DIR) is not None
     for job in Composer("plan", parsed).jobs(parsed.overrides, parsed.multirun):
         plan = preview(job.config).to_dict()
         with runfolder.writing(job.folder):
-            runfolder.write_json(job.folder / runfolder.PLAN, plan)
-            draw_plan(plan, job.folder / "plan.png")
+            folder = job.folder if named else runfolder.new(job.folder)
+            runfolder.write_json(folder / runfolder.PLAN, plan)
+            draw_plan(plan, folder / "plan.png")
         console.print(plan_table(plan))
-        console.print(f"Picture: {runfolder.shown(job.folder / 'plan.png')}", soft_wrap=True)
+        console.print(f"Picture: {runfolder.shown(folder / 'plan.png')}", soft_wrap=True)
     return 0

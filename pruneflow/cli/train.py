@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pruneflow import runfolder
 from pruneflow.cli.arguments import only_shows, parse, value, without
-from pruneflow.errors import ConfigError, ResumeError
+from pruneflow.errors import ConfigError
 
 CKPT, RUN = "ckpt_path", "run"
 
@@ -27,11 +28,17 @@ def main(arguments: Sequence[str]) -> int:
     if value(parsed.overrides, RUN) is not None:
         return _again(parsed.overrides, composer)
     from pruneflow.training.planning import preview
+    from pruneflow.training.preflight import require_here
 
     jobs = composer.jobs(parsed.overrides, parsed.multirun)
     for job in jobs:
+        require_here(job.config)
         preview(job.config)  # every mistake shows before the first job starts
-    return _sweep(parsed, composer) if parsed.multirun else _single(parsed, jobs[0])
+    if not parsed.multirun:
+        return _single(parsed, jobs[0])
+    from pruneflow.cli.sweeping import sweep
+
+    return sweep(parsed, composer, jobs)
 
 
 def _single(parsed: Namespace, job: Any) -> int:
@@ -40,32 +47,14 @@ def _single(parsed: Namespace, job: Any) -> int:
     from pruneflow.training.resume import LAST, unfinished
 
     folder = job.folder
-    if job.config.values[CKPT] == LAST and value(parsed.overrides, RUN_DIR) is None:
-        folder = unfinished(folder.parent, job.config)
+    if value(parsed.overrides, RUN_DIR) is None:
+        if job.config.values[CKPT] == LAST:
+            folder = unfinished(folder.parent, job.config)
+        else:
+            with runfolder.writing(folder):
+                folder = runfolder.new(folder)
     execute("train", parsed, task, parsed.overrides, folder)
     return 0
-
-
-def _sweep(parsed: Namespace, composer: Any) -> int:
-    from pruneflow import runfolder
-    from pruneflow.cli.console import PlainConsole
-    from pruneflow.cli.hydra_app import execute
-    from pruneflow.cli.task import JobError, failures, task
-    from pruneflow.report.sweep import summarize
-
-    folder = Path(composer.sweep_folder(parsed.overrides))
-    if value(parsed.overrides, CKPT) == "last" and not folder.is_dir():
-        raise ResumeError(
-            f"nothing to continue: no sweep in {folder}; write hydra.sweep.dir=FOLDER"
-        )
-    try:
-        failed = failures(execute("train", parsed, task, parsed.overrides, folder))
-    except JobError as error:  # a sweeper that stops at the first one
-        failed = [error]
-    finally:
-        with runfolder.writing(folder):
-            summarize(folder, PlainConsole())
-    return failed[0].exit_code if failed else 0
 
 
 def _again(overrides: Sequence[str], composer: Any) -> int:
@@ -84,6 +73,8 @@ def _again(overrides: Sequence[str], composer: Any) -> int:
     elif value(overrides, RUN_DIR) is not None:
         folder = Path(composer.run_folder(without(overrides, RUN, CKPT)))
     else:
-        folder = source.parent / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        with runfolder.writing(source.parent):
+            folder = runfolder.new(source.parent / name)
     trained(config, folder)
     return 0

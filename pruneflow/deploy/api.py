@@ -17,6 +17,7 @@ from pruneflow.deploy.accuracy import Classification
 from pruneflow.deploy.bundles import bundle as bundles
 from pruneflow.deploy.bundles.strict_json import JsonObject
 from pruneflow.deploy.choice import Choice
+from pruneflow.deploy.choices import AUTO
 from pruneflow.deploy.deployed import Deployed
 from pruneflow.deploy.kernels import tuning
 from pruneflow.deploy.measure import candidates as gathering
@@ -26,7 +27,7 @@ from pruneflow.deploy.measure.faithful import evaluating, faithful
 from pruneflow.deploy.measure.gate import Reference, reference
 from pruneflow.deploy.network import Network, of_module
 from pruneflow.deploy.place import exact_sums
-from pruneflow.deploy.settings import AUTO, Settings
+from pruneflow.deploy.settings import Settings
 from pruneflow.deploy.trials import Trials, measured
 from pruneflow.deploy.writing import Written
 from pruneflow.errors import ConfigError

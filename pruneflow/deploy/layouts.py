@@ -6,9 +6,10 @@ import torch
 
 from pruneflow.deploy.bundles.packing import Packed, pack, smallest
 from pruneflow.deploy.bundles.values import CODECS
+from pruneflow.deploy.choices import AUTO
 from pruneflow.deploy.formats import FORMATS
 from pruneflow.deploy.network import Network
-from pruneflow.deploy.settings import AUTO, Settings
+from pruneflow.deploy.settings import Settings
 
 QUICK = ("dense", "csr16")
 """Layouts that are quick to read: what ``latency`` chooses from; other goals from all."""

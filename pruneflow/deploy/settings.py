@@ -11,12 +11,10 @@ from typing import Any
 from pruneflow.deploy.aot.architectures import ARCHITECTURES
 from pruneflow.deploy.backends import BACKENDS
 from pruneflow.deploy.bundles.values import CODECS
+from pruneflow.deploy.choices import AUTO, DEVICES, GOALS, TARGETS
 from pruneflow.deploy.place import PRECISIONS, Device, Place
 from pruneflow.errors import ConfigError, did_you_mean
 
-AUTO = "auto"
-GOALS = ("balanced", "latency", "size")
-TARGETS = ("cubin",)
 MOST = 65_536
 """The largest batch that is measured."""
 
@@ -73,7 +71,7 @@ class Settings:
             _finite(key, getattr(self, key))
         if str(self.device) == "gpu":  # spelling alone would suggest cpu
             raise ConfigError("deploy.device: 'gpu' is unknown. Did you mean 'cuda'?")
-        _one_of("device", self.device, ("cpu", "cuda"))
+        _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, tuple(PRECISIONS))
         _one_of("target", self.target, (AUTO, *TARGETS))
         _one_of("arch", self.arch, tuple(ARCHITECTURES))

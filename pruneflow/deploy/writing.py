@@ -15,11 +15,12 @@ from pruneflow.deploy.bundles import bundle as bundles
 from pruneflow.deploy.bundles.bundle import Bundle
 from pruneflow.deploy.bundles.strict_json import JsonObject
 from pruneflow.deploy.choice import DEFAULT, Choice
+from pruneflow.deploy.choices import AUTO
 from pruneflow.deploy.engines import build
 from pruneflow.deploy.graphs.graph import Graph
 from pruneflow.deploy.network import Network, of_graph
 from pruneflow.deploy.place import Place
-from pruneflow.deploy.settings import AUTO, Settings
+from pruneflow.deploy.settings import Settings
 from pruneflow.errors import DeployError
 
 EXACT = "fp32"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from pruneflow import runfolder
 from pruneflow.report.curves import curves
+from pruneflow.report.printable import printable
 from pruneflow.report.sweep_picture import draw_sweep
 from pruneflow.report.tables import curves_table, sweep_table
 
@@ -19,11 +21,14 @@ SUMMARY = "sweep.json"
 
 def summarize(folder: Path, console: Console) -> None:
     """Print a sweep's table and write its picture and summary beside its jobs, if there are any."""
-    jobs = [_read(path, folder) for path in runfolder.jobs(folder)]
+    jobs = [_read(job, folder) for job in runfolder.sweep_jobs(folder)]
     if not jobs:
         return
     runfolder.write_json(folder / SUMMARY, {"jobs": jobs})
     console.print(sweep_table(jobs))
+    for job in jobs:
+        if job["failure"]:
+            console.print(printable(f"job {job['job']} failed: {job['failure']}"))
     if found := curves(jobs):
         if any(len(point.scores) > 1 for curve in found for point in curve.points):
             console.print(curves_table(found))
@@ -31,11 +36,15 @@ def summarize(folder: Path, console: Console) -> None:
         console.print(f"Picture: {runfolder.shown(folder / PICTURE)}", soft_wrap=True)
 
 
-def _read(folder: Path, sweep: Path) -> dict[str, Any]:
-    finished = runfolder.is_finished(folder)
-    result = runfolder.read_json(folder / runfolder.RESULT) if finished else None
-    name = str(folder.relative_to(sweep))
-    return {"job": name, "overrides": _overrides(folder), "result": result}
+def _read(job: runfolder.Job, sweep: Path) -> dict[str, Any]:
+    result = job.home / runfolder.RESULT
+    return {
+        "job": str(job.place.relative_to(sweep)),
+        "run": os.path.relpath(job.home, sweep),
+        "overrides": _overrides(job.place) or _overrides(job.home),
+        "failure": job.failure,
+        "result": runfolder.read_json(result) if runfolder.is_finished(job.home) else None,
+    }
 
 
 def _overrides(folder: Path) -> list[str]:

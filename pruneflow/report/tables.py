@@ -55,17 +55,14 @@ def plan_table(plan: Mapping[str, Any]) -> RenderableType:
 
 
 def run_table(result: Mapping[str, Any]) -> RenderableType:
-    """A finished run: its layers, then its outcome."""
+    """A finished run: its layers, biases and the like together, then its outcome."""
     table = _table("layer", ">weights", ">left", ">sparsity", ">bytes, packed")
-    for name, layer in result["layers"].items():
-        _add(
-            table,
-            name,
-            f"{layer['parameters']:,}",
-            f"{layer['nonzeros']:,}",
-            f"{layer['sparsity']:.2%}" if layer["sparsity"] else "-",
-            f"{layer['bytes']['packed']:,}",
-        )
+    layers = result["layers"]
+    small = [name for name in layers if len(layers[name]["shape"]) < 2]
+    for name in (name for name in layers if name not in small):
+        _layer_row(table, name, [layers[name]])
+    if small:
+        _layer_row(table, f"{len(small)} biases, norms", [layers[name] for name in small])
     ratio = result["compression"]
     outcome = Text.assemble(
         ("sparsity ", "dim"), (f"{result['sparsity']:.2%}", "bold"),
@@ -79,14 +76,15 @@ def run_table(result: Mapping[str, Any]) -> RenderableType:
 
 
 def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """One line a job; a job without a result failed."""
+    """One line a job; one without a result failed, or never came to its end."""
     columns = [">job", "recipe", ">seed", ">sparsity", ">dense", ">pruned", ">final", ">size"]
     table = _table(*columns)
     several = len({job["result"]["recipe"] for job in jobs if job["result"]}) > 1
     for job in jobs:
         result = job["result"]
         if result is None:
-            _add(table, job["job"], Text("failed", "bold red"), *[""] * 6)
+            state = Text("failed", "bold red") if job["failure"] else Text("unfinished", "yellow")
+            _add(table, job["job"], state, *[""] * 6)
             continue
         scores = result["accuracy"]
         _add(
@@ -120,6 +118,14 @@ def accuracies(scores: Mapping[str, float | None]) -> str:
     """``98.1 % dense → 95.0 % pruned → 97.8 % final``, as far as known."""
     known = [f"{value:.2%} {name}" for name, value in scores.items() if value is not None]
     return " → ".join(known) or "not measured"
+
+
+def _layer_row(table: Table, name: str, layers: Sequence[Mapping[str, Any]]) -> None:
+    weights = sum(layer["parameters"] for layer in layers)
+    left = sum(layer["nonzeros"] for layer in layers)
+    packed = sum(layer["bytes"]["packed"] for layer in layers)
+    sparsity = f"{1 - left / weights:.2%}" if left < weights else "-"
+    _add(table, name, f"{weights:,}", f"{left:,}", sparsity, f"{packed:,}")
 
 
 def _headline(plan: Mapping[str, Any]) -> Text:

@@ -17,21 +17,23 @@ from pruneflow.errors import ConfigError, PruneFlowError, did_you_mean
 from pruneflow.recipe import schema
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.registry import Registry
+from pruneflow.training.logger_settings import check_logger
 from pruneflow.training.numbers import check_numbers
 from pruneflow.training.starting_point import StartingPoint
 from pruneflow.training.trainer_settings import check_trainer
 from pruneflow.user_code import import_modules, import_named
-from pruneflow.zoo.data import DATA
-from pruneflow.zoo.mnist import default_root
+from pruneflow.zoo.augment import Augment
+from pruneflow.zoo.data import DATA, ImageData
+from pruneflow.zoo.files import default_root
 from pruneflow.zoo.models import MODELS, OPTIMIZERS, SCHEDULERS, make_optimizer
 
 KEYS = (
-    "seed", "steps_per_epoch", "imports", "ckpt_path", "checkpoint",
+    "seed", "steps_per_epoch", "imports", "ckpt_path", "fresh", "checkpoint",
     "model", "data", "optimizer", "trainer", "logger",
 )  # fmt: skip
 T = TypeVar("T")
 
-_IRRELEVANT = ("ckpt_path", "checkpoint", "logger")
+_IRRELEVANT = ("ckpt_path", "fresh", "checkpoint", "logger")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class RunConfig:
                 raise ConfigError(f"conf: unknown key '{key}'.{did_you_mean(key, KEYS, True)}")
         check_numbers(values)
         check_trainer(values["trainer"])
+        check_logger(values["logger"])
         return cls(values, recipe, home=home)
 
     @classmethod
@@ -80,11 +83,21 @@ class RunConfig:
         """Everything, as plain data."""
         return {
             "name": self.recipe.name,
+            "config_hash": self.digest,
             "config": dict(self.values),
             "recipe": self.recipe.to_dict(),
             "start": self.start and self.start.to_lock(),
             "threads": self.threads,
         }
+
+    @property
+    def seed(self) -> int:
+        """Its seed; 0 in place of one that is still to be drawn."""
+        return int(self.values["seed"] or 0)
+
+    def with_seed(self, seed: int) -> RunConfig:
+        """The same with another seed."""
+        return replace(self, values={**self.values, "seed": seed})
 
     @property
     def relevant(self) -> dict[str, Any]:
@@ -106,6 +119,9 @@ class RunConfig:
     def model(self) -> LightningModule:
         """The module, freshly initialized.
 
+        A registered model is built for the images of a registered data set, unless its own
+        arguments say otherwise.
+
         Raises:
             ConfigError: There is no such model or optimizer, or it does not take its arguments.
         """
@@ -120,7 +136,8 @@ class RunConfig:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"optimizer: {error}") from None
         cls = _registered(MODELS, chosen["name"], "model")
-        return _call(cls, {"optimizer": optimizer, **chosen["args"]}, "model")
+        arguments = {"optimizer": optimizer, **self._image_arguments(cls), **chosen["args"]}
+        return _call(cls, arguments, "model")
 
     def data(self) -> LightningDataModule:
         """The data module; nothing is loaded yet.
@@ -129,12 +146,19 @@ class RunConfig:
             ConfigError: There is no such data set, or it does not take its arguments.
         """
         chosen = self.values["data"]
-        if chosen["module"] is not None:
+        cls = self._data_set()
+        augment = Augment.from_tree(chosen.get("augment"))
+        if cls is None:
+            if augment:
+                raise ConfigError("data.augment: a data module of your own augments by itself")
             return _construct(chosen["module"], LightningDataModule, chosen["args"], "data")
-        root = self.home / (chosen["root"] or default_root())
-        arguments = {"batch_size": chosen["batch_size"], "root": str(root)}
-        cls = _registered(DATA, chosen["name"], "data")
-        return _call(cls, {**arguments, "seed": self.values["seed"], **chosen["args"]}, "data")
+        arguments = {
+            "batch_size": chosen["batch_size"],
+            "root": str(self.home / (chosen["root"] or default_root())),
+            "augment": augment,
+            "seed": self.seed,
+        }
+        return _call(cls, {**arguments, **chosen["args"]}, "data")
 
     def meta_model(self) -> LightningModule:
         """The module with all its layers, without memory for weights where it can be built so."""
@@ -145,6 +169,18 @@ class RunConfig:
             raise
         except Exception:  # a person's own code may need real tensors
             return self._built()
+
+    def _data_set(self) -> type[ImageData] | None:
+        """The registered data set, or None where the data is a module of the person's own."""
+        chosen = self.values["data"]
+        return None if chosen["module"] is not None else _registered(DATA, chosen["name"], "data")
+
+    def _image_arguments(self, model: type[LightningModule]) -> dict[str, int]:
+        """What a model has to know of a registered data set's images, as far as it takes it."""
+        data = self._data_set()
+        takes = inspect.signature(model).parameters
+        names = [name for name in ("classes", "channels", "size") if name in takes]
+        return {} if data is None else {name: getattr(data, name) for name in names}
 
     def _built(self) -> LightningModule:
         model = self.model()

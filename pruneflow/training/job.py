@@ -12,43 +12,53 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.loggers import CSVLogger
 from rich.console import Console
 from safetensors.torch import load_file
 
 from pruneflow import runfolder
 from pruneflow.checkpoint import ExactCheckpoint
 from pruneflow.errors import ConfigError
+from pruneflow.holding import held
 from pruneflow.recipe.plan import Plan
 from pruneflow.report.pictures import draw_run
 from pruneflow.report.tables import plan_summary
-from pruneflow.training import artifacts, resume
+from pruneflow.training import artifacts, loggers, resume
 from pruneflow.training.config import RunConfig
 from pruneflow.training.measure import MeasuredRecipe, accuracy
 from pruneflow.training.planning import preview
-from pruneflow.training.progress import progress
-
-_OURS = ("threads", "max_epochs", "max_steps")
+from pruneflow.training.preflight import require_here
+from pruneflow.training.progress import NOBODY, Watch, progress
+from pruneflow.training.trainer_settings import OURS
 
 _ACCURACIES = ("test_accuracy", "test_acc")
 
 
-def train(config: RunConfig, folder: Path, console: Console) -> dict[str, Any]:
+def train(
+    config: RunConfig, folder: Path, console: Console, watch: Watch = NOBODY
+) -> dict[str, Any]:
     """Run a configuration to its end.
 
     Args:
         config: What to do; ``ckpt_path`` says whether to continue.
         folder: Where everything goes.
         console: Where a person reads along.
+        watch: Who else looks on.
 
     Returns:
         What ``result.json`` holds.
 
     Raises:
+        HeldError: Another process trains in this folder.
         UserError: Something in the configuration, the data or the folder has to be mended.
         TrainingError: The training broke down.
     """
+    with held(folder):
+        return _train(config, folder, console, watch)
+
+
+def _train(config: RunConfig, folder: Path, console: Console, watch: Watch) -> dict[str, Any]:
     began = time.perf_counter()
+    require_here(config)
     config, checkpoint = resume.begin(config, folder, console)
     config.import_modules()
     _settle(config)
@@ -62,15 +72,17 @@ def train(config: RunConfig, folder: Path, console: Console) -> dict[str, Any]:
     recipe = MeasuredRecipe(
         config.recipe, steps_per_epoch=plan.horizon.steps_per_epoch, seed=config.values["seed"]
     )
-    trainer = _trainer(config, folder, plan, recipe, console)
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    final = accuracy(trainer, module)
-    metrics = _test(trainer, module, data)
-    if final is None:
-        final = next((metrics[name] for name in _ACCURACIES if name in metrics), None)
-    recipe.note_round(recipe.clock, final)
-    seconds = time.perf_counter() - began
-    result = artifacts.write(folder, config, recipe, module, final, metrics, seconds)
+    with loggers.opened(config, folder, checkpoint) as logger:
+        trainer = _trainer(config, folder, plan, recipe, console, watch, logger)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        final = accuracy(trainer, module)
+        metrics = _test(trainer, module, data)
+        if final is None:
+            final = next((metrics[name] for name in _ACCURACIES if name in metrics), None)
+        recipe.note_round(recipe.clock, final)
+        seconds = time.perf_counter() - began
+        result = artifacts.write(folder, config, recipe, module, final, metrics, seconds)
+        loggers.conclude(logger, config, result)
     assert recipe.engine is not None
     journal = recipe.engine.state.journal
     draw_run(planned, journal, recipe.history, result, folder / runfolder.PICTURE)
@@ -87,14 +99,19 @@ def _settle(config: RunConfig) -> None:
 
 
 def _trainer(
-    config: RunConfig, folder: Path, plan: Plan, recipe: MeasuredRecipe, console: Console
+    config: RunConfig,
+    folder: Path,
+    plan: Plan,
+    recipe: MeasuredRecipe,
+    console: Console,
+    watch: Watch,
+    logger: Any,
 ) -> pl.Trainer:
-    settings = {k: v for k, v in config.values["trainer"].items() if k not in _OURS}
+    settings = {k: v for k, v in config.values["trainer"].items() if k not in OURS}
     defaults = {
         "enable_model_summary": False,
         "log_every_n_steps": max(1, min(50, plan.horizon.steps_per_epoch)),
         "num_sanity_val_steps": 0,
-        "deterministic": "warn",
         "enable_progress_bar": console.is_terminal,
     }
     epochs = plan.total / plan.horizon.steps_per_epoch
@@ -107,21 +124,12 @@ def _trainer(
             max_epochs=int(epochs) if epochs.is_integer() else -1,
             max_steps=-1 if epochs.is_integer() else plan.total,
             default_root_dir=folder,
-            logger=_logger(config, folder),
-            callbacks=[recipe, checkpoint, progress(recipe, console)],
+            logger=logger,
+            callbacks=[recipe, checkpoint, *progress(recipe, console, watch)],
             **{**defaults, **settings},
         )
     except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
         raise ConfigError(f"trainer: {error}") from None
-
-
-def _logger(config: RunConfig, folder: Path) -> Any:
-    name = config.values["logger"]["name"]
-    if name == "none":
-        return False
-    if name == "csv":
-        return CSVLogger(folder, name="logs")
-    raise ConfigError(f"logger.name: '{name}' is unknown. Allowed: csv, none.")
 
 
 def _load_weights(module: pl.LightningModule, config: RunConfig) -> None:

@@ -81,11 +81,12 @@ def accuracy(trainer: Trainer, module: LightningModule) -> float | None:
         return None
     data = undeclared(trainer).datamodule
     metric = MulticlassAccuracy(module.test_accuracy.num_classes, average="micro")
-    metric = metric.to(module.device)
+    weight = next(module.parameters())
+    metric = metric.to(weight.device)
     training = module.training
     module.eval()
     with torch.no_grad():
         for images, labels in data.test_dataloader():
-            metric(module(images.to(module.device)), labels.to(module.device))
+            metric(module(images.to(weight.device, weight.dtype)), labels.to(weight.device))
     module.train(training)
     return float(metric.compute())

@@ -7,8 +7,9 @@ from typing import Any
 
 from pruneflow.errors import ConfigError
 
+SEEDS = 2**32
+
 LEAST = {
-    "seed": 0,
     "steps_per_epoch": 1,
     "checkpoint.every_n_steps": 0,
     "checkpoint.keep": 1,
@@ -20,15 +21,30 @@ OPTIONAL = ("steps_per_epoch", "trainer.max_epochs", "trainer.threads")
 
 
 def check_numbers(values: Mapping[str, Any]) -> None:
-    """Refuse what is no whole number, or too small a one.
+    """Refuse what is no whole number, or too small or too large a one.
 
     Raises:
         ConfigError: With the key and what to write.
     """
+    _check_seed(values["seed"])
     for key, least in LEAST.items():
         section, _, name = key.rpartition(".")
-        value = (values[section] if section else values).get(name)
+        value: Any = (values[section] if section else values).get(name)
         if value is None and key in OPTIONAL:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not (_is_whole(value) and value >= least):
             raise ConfigError(f"{key}={value}: needs a whole number from {least}")
+
+
+def _check_seed(seed: Any) -> None:
+    if isinstance(seed, list | tuple):
+        each = ",".join(map(str, seed))
+        raise ConfigError(f"seed=[{each}]: a run has one seed; for several runs: seed={each} -m")
+    if seed is not None and not (_is_whole(seed) and 0 <= seed < SEEDS):
+        raise ConfigError(
+            f"seed={seed}: needs a whole number from 0 to {SEEDS - 1}, or null for a random one"
+        )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

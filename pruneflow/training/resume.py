@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from secrets import randbelow
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from pruneflow import runfolder
 from pruneflow.checkpoint import newest_checkpoint
 from pruneflow.errors import ResumeError, UserError
 from pruneflow.training.config import RunConfig
+from pruneflow.training.numbers import SEEDS
 from pruneflow.training.starting_point import StartingPoint
 
 LAST = "last"
@@ -23,7 +25,7 @@ _SHOWN = 3
 
 
 def begin(config: RunConfig, folder: Path, console: Console) -> tuple[RunConfig, Path | None]:
-    """Claim a folder and lock the configuration in it, or find where the run in it stopped.
+    """Lock the configuration in a new folder, or find where the run in it stopped.
 
     Args:
         config: What to do; its ``ckpt_path`` is null, a file, or ``last`` to continue.
@@ -39,17 +41,27 @@ def begin(config: RunConfig, folder: Path, console: Console) -> tuple[RunConfig,
     wanted = config.values["ckpt_path"]
     if wanted == LAST:
         return _continued(config, folder, console)
-    start = config.start
-    if start is None and wanted is not None:
-        start = StartingPoint.of(config.home / wanted)
-    checkpoint = start.find() if start else None
+    config = grounded(config)
+    checkpoint = config.start.find() if config.start else None
     threads = config.threads or config.values["trainer"]["threads"] or torch.get_num_threads()
-    config = replace(config, start=start, threads=threads)
-    runfolder.claim(folder)
+    config = replace(_seeded(config, console), threads=threads)
+    runfolder.require_unused(folder)
     lock = config.to_lock()
     _write_yaml(folder / runfolder.RUN_LOCK, lock)
     _write_yaml(folder / runfolder.RECIPE_LOCK, lock["recipe"])
     return config, checkpoint
+
+
+def grounded(config: RunConfig) -> RunConfig:
+    """A configuration that knows by its content the checkpoint it begins from, if any.
+
+    Raises:
+        ResumeError: There is no such file.
+    """
+    wanted = config.values["ckpt_path"]
+    if config.start is not None or wanted in (None, LAST):
+        return config
+    return replace(config, start=StartingPoint.of(config.home / wanted))
 
 
 def read_lock(folder: Path) -> RunConfig:
@@ -91,27 +103,9 @@ def unfinished(parent: Path, config: RunConfig) -> Path:
         ResumeError: There is none.
     """
     for lock in sorted(parent.glob(f"*/{runfolder.RUN_LOCK}"), reverse=True):
-        if not runfolder.is_finished(lock.parent) and _is_same(config, lock.parent):
+        if not runfolder.is_finished(lock.parent) and is_same(config, lock.parent):
             return lock.parent
     raise ResumeError(f"nothing to continue: no unfinished run of this configuration in {parent}")
-
-
-def job_result(config: RunConfig, folder: Path) -> dict[str, Any] | None:
-    """The result of a sweep's job that is finished, or None.
-
-    Raises:
-        ResumeError: It is finished, with another configuration.
-    """
-    if not runfolder.is_finished(folder):
-        return None
-    require_same(config, folder)
-    return runfolder.read_json(folder / runfolder.RESULT)
-
-
-def anew(config: RunConfig, folder: Path) -> RunConfig:
-    """The configuration of a sweep's job that is to continue but never began."""
-    runfolder.release(folder)
-    return replace(config, values={**config.values, "ckpt_path": None})
 
 
 def repeated(source: Path, checkpoint: str | None) -> RunConfig:
@@ -145,10 +139,21 @@ def _continued(config: RunConfig, folder: Path, console: Console) -> tuple[RunCo
     else:
         where = "from the start, for there is no checkpoint yet"
     console.print(f"Continuing {shown} {where}", markup=False, highlight=False)
+    config = config.with_seed(locked.seed)
     return replace(config, start=locked.start, threads=locked.threads), found
 
 
-def _is_same(config: RunConfig, folder: Path) -> bool:
+def _seeded(config: RunConfig, console: Console) -> RunConfig:
+    """A configuration whose seed is drawn, where it leaves that open."""
+    if config.values["seed"] is not None:
+        return config
+    config = config.with_seed(randbelow(SEEDS))
+    console.print(f"Seed {config.seed}, drawn at random and kept in {runfolder.RUN_LOCK}")
+    return config
+
+
+def is_same(config: RunConfig, folder: Path) -> bool:
+    """Whether a folder holds a run of this configuration."""
     try:
         return not any(_differences(config, read_lock(folder)))
     except UserError:  # damaged, or of words that are no longer there: not this one
@@ -156,7 +161,12 @@ def _is_same(config: RunConfig, folder: Path) -> bool:
 
 
 def _differences(config: RunConfig, locked: RunConfig) -> Iterator[str]:
-    """Settings that change the network and are not the same, as a person would name them."""
+    """Settings that change the network and are not the same, as a person would name them.
+
+    A seed that is left open is the one that was drawn.
+    """
+    if config.values["seed"] is None:
+        config = config.with_seed(locked.seed)
     here, there = dict(_leaves(config.relevant)), dict(_leaves(locked.relevant))
     for key in sorted({*here, *there}):
         mine, theirs = here.get(key, "absent"), there.get(key, "absent")

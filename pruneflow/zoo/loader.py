@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 
 import torch
+
+from pruneflow.zoo.augment import Augment
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -12,12 +15,17 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class EpochLoader:
     """Yields batches whose order is a function of (seed, epoch); its position is (epoch, batch).
 
+    How a batch is augmented is a function of (seed, epoch, batch): it does not depend on what was
+    drawn before.
+
     Args:
         inputs: Examples along the first dimension.
         labels: One for each.
         batch_size: Examples in a batch; the last batch of an epoch may be smaller.
         shuffle: Draw a new order in every epoch.
-        seed: Seeds those orders.
+        seed: Seeds those orders, and what ``augment`` draws.
+        augment: What is done to every batch at random.
+        finish: What makes an input of a batch of examples, after that.
     """
 
     def __init__(
@@ -27,12 +35,16 @@ class EpochLoader:
         batch_size: int,
         shuffle: bool = False,
         seed: int = 0,
+        augment: Augment | None = None,
+        finish: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.inputs = inputs
         self.labels = labels
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
+        self.augment = augment
+        self.finish = finish
         self.epoch = 0
         self.position = 0
 
@@ -47,8 +59,9 @@ class EpochLoader:
         order = self._order()
         while self.position < len(self):
             chosen = order[self.position * self.batch_size :][: self.batch_size]
+            inputs = self._inputs(chosen)
             self.position += 1
-            yield self.inputs[chosen], self.labels[chosen]
+            yield inputs, self.labels[chosen]
 
     def state_dict(self) -> dict[str, int]:
         """Where in the data it is."""
@@ -63,3 +76,14 @@ class EpochLoader:
             return torch.arange(len(self.inputs))
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         return torch.randperm(len(self.inputs), generator=generator)
+
+    def _inputs(self, chosen: torch.Tensor) -> torch.Tensor:
+        inputs = self.inputs[chosen]
+        if self.augment:
+            inputs = self.augment(inputs, self._generator())
+        return self.finish(inputs) if self.finish else inputs
+
+    def _generator(self) -> torch.Generator:
+        place = f"augment {self.seed} {self.epoch} {self.position}".encode()
+        seed = int.from_bytes(hashlib.sha256(place).digest()[:8])
+        return torch.Generator().manual_seed(seed)

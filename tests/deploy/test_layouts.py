@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from pruneflow.deploy import layouts
 from pruneflow.deploy.bundles.packing import Packed, size
 from pruneflow.deploy.bundles.values import CODECS
+from pruneflow.deploy.choices import GOALS
 from pruneflow.deploy.formats import FORMATS
 from pruneflow.deploy.network import of_graph
-from pruneflow.deploy.settings import GOALS, Settings
+from pruneflow.deploy.settings import Settings
 from tests.deploy.networks import Network, networks
 
 ALLOWED = {

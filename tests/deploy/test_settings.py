@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from pruneflow.deploy.backends import BACKENDS
 from pruneflow.deploy.bundles.values import CODECS
-from pruneflow.deploy.settings import AUTO, GOALS, MOST, Settings
+from pruneflow.deploy.choices import AUTO, CHOICES, GOALS
+from pruneflow.deploy.place import PRECISIONS
+from pruneflow.deploy.settings import MOST, Settings
 from pruneflow.errors import ConfigError
 from tests.strategies import json_values
 
@@ -31,6 +33,14 @@ def test_one_value_is_a_list_of_one(key: str) -> None:
     one = Settings.from_tree({key: value})
     assert one == Settings.from_tree({key: [value]}) == Settings(**{key: (value,)})
     assert getattr(one, key) == (value,)
+
+
+def test_words_that_are_known_without_torch_are_those_that_are_registered() -> None:
+    assert set(CHOICES) <= set(KEYS)
+    assert set(CHOICES["backend"]) == {AUTO, *BACKENDS}
+    assert set(CHOICES["candidates"]) == set(BACKENDS)
+    assert set(CHOICES["values"]) == {AUTO, *CODECS}
+    assert set(CHOICES["precision"]) == set(PRECISIONS)
 
 
 def asked(tree: Any) -> Settings | ConfigError:

@@ -49,11 +49,14 @@ def test_a_job_that_diverges_fails_alone(capsys: pytest.CaptureFixture[str]) -> 
     assert "failed" in captured.out
 
 
-def test_jobs_run_side_by_side_with_joblib() -> None:
+def test_jobs_run_side_by_side_with_joblib(capsys: pytest.CaptureFixture[str]) -> None:
     tiny()
-    done = process("train", "recipe=tiny", "sparsity=0.5,0.9", "-m", "hydra/launcher=joblib",
-                   "hydra.launcher.n_jobs=2")  # fmt: skip
+    sweep = ("train", "recipe=tiny", "sparsity=0.5,0.9", "-m", "hydra/launcher=joblib",
+             "hydra.launcher.n_jobs=2")  # fmt: skip
+    done = process(*sweep)
     assert done.returncode == 0, done.stderr
+    assert run(*sweep) == 0
+    assert "Every job is finished" in capsys.readouterr().out
     jobs = read(only("outputs/sweeps/*/sweep.json"))["jobs"]
     assert [job["result"]["sparsity"] for job in jobs] == pytest.approx([0.5, 0.9])
 

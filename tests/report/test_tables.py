@@ -60,8 +60,9 @@ def test_what_is_not_known_is_not_shown_as_a_number() -> None:
     assert accuracies({"dense": None, "pruned": None, "final": None}) == "not measured"
 
 
-def test_a_failed_job_is_named() -> None:
-    assert "failed" in text(sweep_table([{"job": "3", "result": None}]))
+def test_a_job_without_a_result_failed_or_never_came_to_its_end() -> None:
+    assert "failed" in text(sweep_table([{"job": "3", "result": None, "failure": "NaN"}]))
+    assert "unfinished" in text(sweep_table([{"job": "3", "result": None, "failure": None}]))
 
 
 def test_names_are_text_and_no_markup() -> None:

@@ -1,0 +1,68 @@
+"""What earlier jobs have done of a job: folders whose run has the same configuration hash."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pruneflow import runfolder
+from pruneflow.errors import ResumeError
+from pruneflow.sweep.place import Sweep, may_hold, sweeps
+from pruneflow.training.config import RunConfig
+from pruneflow.training.resume import is_same
+
+WEIGHTY = ("pruneflow", "torch")
+"""Packages of which another version may train another network."""
+
+
+def homes(config: RunConfig, place: Path, sweep: Sweep) -> list[Path]:
+    """The runs of a configuration, the one to take first.
+
+    The job's own place comes first, then finished runs, then unfinished ones; newest first.
+
+    Args:
+        config: What the job does, with the checkpoint it begins from.
+        place: Where the job would go.
+        sweep: The sweep it belongs to.
+    """
+    config_hash = config.digest
+    found = [sweep.folder] if sweep.earlier is None else sweeps(sweep.earlier)
+    others = [
+        home
+        for folder in found
+        if may_hold(folder, config_hash)
+        for job in runfolder.sweep_jobs(folder)
+        for home in (job.home, job.place)
+        if home != place and hash_of(home) == config_hash
+    ]
+    others.sort(key=lambda home: not runfolder.is_finished(home))
+    is_open = config.values["seed"] is None  # the run drew one, which is in its hash
+    is_own = hash_of(place) == config_hash or (is_open and is_same(config, place))
+    return [*([place] if is_own else []), *dict.fromkeys(others)]
+
+
+def hash_of(folder: Path) -> str | None:
+    """The hash of the configuration of the run in a folder, if there is one."""
+    try:
+        if runfolder.is_finished(folder):
+            return str(runfolder.read_json(folder / runfolder.RESULT).get("config_hash"))
+        lock = yaml.safe_load((folder / runfolder.RUN_LOCK).read_text(encoding="utf-8"))
+        return str(lock["config_hash"])
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, ResumeError):
+        return None
+
+
+def finished_line(result: dict[str, Any], shown: Path) -> str:
+    """What to say of a job that is not trained again."""
+    how = "is finished" if result.get("status") == "complete" else "ended early"
+    versions = result.get("versions") or {}
+    others = [f"{name} {versions[name]}" for name in WEIGHTY if _differs(name, versions)]
+    by = f" (by {', '.join(others)})" if others else ""
+    return f"{how}: {shown}{by}"
+
+
+def _differs(package: str, versions: dict[str, Any]) -> bool:
+    return package in versions and versions[package] != version(package)
