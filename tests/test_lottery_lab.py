@@ -90,7 +90,7 @@ def shell(command: str) -> str:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1500, check=False,
         env={**os.environ, "PATH": path, "COLUMNS": "80"},
     )  # fmt: skip
-    is_mistake = "patient.yaml:" in done.stdout
+    is_mistake = "Did you mean 'rewind_to'?" in done.stdout
     assert done.returncode == (2 if is_mistake else 0), done.stdout
     return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
 

@@ -12,3 +12,7 @@ class PlainConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Let the command end in its own way, and not in rich's."""
+        raise BrokenPipeError
