@@ -192,6 +192,7 @@ class Engine:
         return kept + [float(group["lr"]) for group in optimizer.param_groups[len(kept) :]]
 
     def _lend_rate(self, optimizer: Optimizer) -> None:
+        self._return_rate(optimizer)  # lent still where a closure raised
         span = self._span()
         if span is not None:
             self._lent[id(optimizer)] = [group["lr"] for group in optimizer.param_groups]

@@ -69,7 +69,7 @@ class Network:
         """Put pruned weights back to +0.0: all of them, or those an optimizer has just moved."""
         weights, masks = self._masked, self._masks
         if optimizer is not None and len(self.optimizers) > 1:  # a graph may need the others
-            weights, masks = moved_by(optimizer, weights, masks)
+            weights, masks = moved_by(optimizer, self.weights.values(), weights, masks)
         if weights:
             torch._foreach_mul_(weights, masks)
             if late or id(optimizer) not in self._exact:

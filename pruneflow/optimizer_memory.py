@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -46,10 +46,22 @@ def mask_memory(optimizer: Optimizer, masks: Mapping[torch.Tensor, torch.Tensor]
 
 
 def moved_by(
-    optimizer: Optimizer, weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
+    optimizer: Optimizer,
+    parameters: Iterable[torch.Tensor],
+    weights: list[torch.Tensor],
+    masks: list[torch.Tensor],
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Of weights and their masks, those that an optimizer's step moves."""
+    """Of weights and their masks, those that an optimizer's step moves.
+
+    Args:
+        optimizer: One that holds none of ``parameters`` works on copies, and may move all.
+        parameters: All of the network.
+        weights: Those that have a mask.
+        masks: One for each.
+    """
     own = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    if own.isdisjoint(map(id, parameters)):
+        return weights, masks
     chosen = [pair for pair in zip(weights, masks, strict=True) if id(pair[0]) in own]
     return [weight for weight, _ in chosen], [mask for _, mask in chosen]
 

@@ -109,6 +109,27 @@ def test_a_step_leaves_other_optimizers_weights_to_the_graphs_that_need_them() -
     assert engine.updates == 1
 
 
+def test_beside_another_an_optimizer_of_copies_revives_nothing() -> None:
+    """As where master weights of higher precision are trained, and copied into the network's."""
+
+    class OfCopies(optim.SGD):
+        def __init__(self, weights: list[torch.Tensor]) -> None:
+            self.pairs = [(weight, weight.detach().clone()) for weight in weights]
+            super().__init__([copy for _, copy in self.pairs], 0.1)
+
+        def step(self, closure: Any = None) -> None:
+            with torch.no_grad():
+                for weight, copy in self.pairs:
+                    weight.copy_(copy)
+
+    model = small_net()
+    first, last = OfCopies([model[0].weight]), optim.SGD(model[2].parameters(), 0.1)
+    engine = Engine(plan_of({"prune": PRUNE}), model, [first, last])
+    engine.advance(6)
+    first.step()
+    assert not bool(model[0].weight[engine.state.masks["fc1.weight"] == 0].any())
+
+
 def test_momentum_does_not_build_up_at_pruned_places() -> None:
     loop = Loop({"prune": LATE}, total=12).run()
     for name, mask in loop.masks.items():

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import pruneflow
 from pruneflow import RecipeCallback
-from pruneflow.errors import PlanError, RecipeError, ResumeError, TrainingError
+from pruneflow.errors import NonFiniteError, PlanError, RecipeError, ResumeError, TrainingError
 from pruneflow.loop.pruning import Pruning
 from pruneflow.recipe.schema import build
 from tests.lightning_side import toy
@@ -269,8 +269,10 @@ def test_a_batch_without_an_update_does_not_count() -> None:
     assert run.pruning.clock == 4
 
 
-def test_an_update_that_a_gradient_scaler_skips_does_not_count() -> None:
-    run = Run({"prune": {**AT_ONCE, "end": "6st"}})
+@pytest.mark.parametrize("fused", [False, True])
+def test_an_update_that_a_gradient_scaler_skips_does_not_count(fused: bool) -> None:
+    """A fused optimizer is stepped even then, and skips by itself."""
+    run = Run({"prune": {**AT_ONCE, "end": "6st"}}, lambda p: optim.Adam(p, 0.01, fused=fused))
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=100)
     batches = 0
     while not run.pruning.done:
@@ -311,6 +313,19 @@ def test_an_optimizer_that_takes_a_closure() -> None:
         )
         run.pruning.step()
         assert not run.revived()
+
+
+def test_a_closure_that_raises_costs_nobody_the_rate() -> None:
+    run = Run({"lr": {"type": "lr", "schedule": "linear", "factor": 0.1, "end": "4st"}})
+    rate = run.optimizer.param_groups[0]["lr"]
+    for number in range(6):
+        if number == 2:
+            with pytest.raises(MemoryError):
+                run.optimizer.step(lambda: (_ for _ in ()).throw(MemoryError))
+        run.backward()
+        run.optimizer.step()
+        run.pruning.step()
+    assert run.optimizer.param_groups[0]["lr"] == rate
 
 
 def test_averages_hold_nothing_at_pruned_places() -> None:
@@ -391,6 +406,18 @@ def test_a_run_that_is_closed_before_its_end_says_so() -> None:
         pruning.step()
     with pytest.raises(KeyError), Run({"prune": RAMP}).pruning:
         raise KeyError
+
+
+def test_one_that_cannot_begin_leaves_nothing_behind() -> None:
+    model = small_net()
+    nn.init.constant_(model.fc1.weight, float("nan"))
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(NonFiniteError):
+        pruneflow.prune(
+            model, recipe_of({"prune": AT_ONCE}), optimizer=optimizer, steps_per_epoch=4, steps=12
+        )
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks
 
 
 def test_pruning_a_module_again_takes_over() -> None:

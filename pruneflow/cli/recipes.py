@@ -22,7 +22,7 @@ from pruneflow.user_code import import_modules
 
 USAGE = """usage: pruneflow recipes list
        pruneflow recipes show NAME      a recipe, a fragment, or a type's fields
-       pruneflow recipes check FILE…    read, compose and check (names or files)
+       pruneflow recipes check FILE…    read, compose, check (names or files)
        pruneflow recipes schema [-o FILE]    a JSON Schema of recipes
 
 With the schema an editor completes and checks: those with yaml-language-server

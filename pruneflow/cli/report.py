@@ -12,10 +12,12 @@ from pruneflow.errors import ConfigError
 PAGE = "report.html"
 USAGE = """usage: pruneflow report FOLDER... [-o FILE]
 
-Gathers runs, sweeps and deployed networks, in these folders and below them, into one page.
+Gathers runs, sweeps and deployed networks, in these folders and below them,
+into one page.
 
-  FOLDER              a run folder, a sweep, or a folder of them such as 'outputs'
-  -o, --output FILE   the page; by default report.html, in FOLDER if it is one, or else here
+  FOLDER              a run, a sweep, or a folder of them such as 'outputs'
+  -o, --output FILE   the page; by default report.html, in FOLDER if there is
+                      just one, or else here
 
 examples:
   pruneflow report outputs

@@ -22,7 +22,7 @@ from pruneflow.cli.sweep_job import JobError, failures, job_task
 from pruneflow.errors import ConfigError
 from pruneflow.recipe.complaints import reported
 from pruneflow.report.sweep import summarize
-from pruneflow.sweep.earlier import homes
+from pruneflow.sweep.earlier import homes, outdated
 from pruneflow.sweep.place import Asked, Sweep, opened
 from pruneflow.training.config import RunConfig
 from pruneflow.training.resume import LAST, grounded
@@ -88,6 +88,9 @@ def _left(sweep: Sweep, configs: Sequence[RunConfig], console: PlainConsole) -> 
         counts = (f"{done} finished", f"{begun - done} to go on with", f"{total - begun} to begin")
         told = ", ".join(count for count in counts if not count.startswith("0 "))
         console.print(f"Continuing {shown}: of {total} jobs {told}. {ANEW}", soft_wrap=True)
+    elif before := outdated(configs[0], sweep):
+        names, then = ", ".join(before[1]), runfolder.shown(before[0])
+        console.print(f"Changed since {then}: {names}. Every job is trained anew.", soft_wrap=True)
     return total - done
 
 

@@ -59,15 +59,18 @@ def _single(parsed: Namespace, job: Any) -> int:
 
 def _again(overrides: Sequence[str], composer: Any) -> int:
     """``run=FOLDER``: repeat that run in a new folder, or with ``ckpt_path=last`` continue it."""
+    from pruneflow.cli.console import PlainConsole
     from pruneflow.cli.hydra_app import RUN_DIR
     from pruneflow.cli.task import trained
-    from pruneflow.training.resume import LAST, repeated
+    from pruneflow.training.resume import LAST, changed_files, repeated
 
     others = without(overrides, RUN, CKPT, RUN_DIR)
     if others:
         raise ConfigError(f"run=FOLDER repeats a run as it was; '{others[0]}' would change it")
     source, checkpoint = Path(value(overrides, RUN) or ""), value(overrides, CKPT)
     config = repeated(source, checkpoint)
+    if other := changed_files(config):
+        PlainConsole().print(f"Changed since {source} began: {', '.join(other)}", soft_wrap=True)
     if checkpoint == LAST:
         folder = source
     elif value(overrides, RUN_DIR) is not None:
@@ -76,5 +79,5 @@ def _again(overrides: Sequence[str], composer: Any) -> int:
         name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
         with runfolder.writing(source.parent):
             folder = runfolder.new(source.parent / name)
-    trained(config, folder)
+    trained(config if checkpoint == LAST else config.with_files_now(), folder)
     return 0

@@ -46,8 +46,13 @@ class Pruning:
         self._is_open = True
         self._has_updated = False
         self._beyond = 0
+        self._hooks: list[RemovableHandle] = []
         self.engine = self._engine(None)
-        pruned = any(event.quota is not None for event in self.engine.advance(0))
+        try:
+            pruned = any(event.quota is not None for event in self.engine.advance(0))
+        except BaseException:
+            self.let_go()
+            raise
         self._pruned_at_once = self._versions() if pruned else None
         self._hooks = self._attach()
 
@@ -188,7 +193,8 @@ class Pruning:
         return hooks
 
     def _note(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._has_updated = True
+        found_inf = getattr(optimizer, "found_inf", None)  # a GradScaler has fused ones skip inside
+        self._has_updated |= found_inf is None or not found_inf
 
 
 def _mask_gradients(pruning: Pruning, name: str, weight: torch.Tensor) -> RemovableHandle:

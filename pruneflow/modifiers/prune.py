@@ -40,8 +40,8 @@ SLACK = 1e-4  # nobody writes 2/3 with more digits
 class Prune(TargetedModifier):
     """Raise sparsity along a schedule, by a criterion, spread over layers by an allocation.
 
-    Without ``end`` it happens once, at ``start``. With ``end`` it happens at ``start``, every
-    ``every`` and at ``end``, where the sparsity is exactly the final one.
+    Without 'end' it happens once, at 'start'. With 'end' it happens at 'start', then once every
+    'every', and at 'end', where the sparsity is exactly the final one.
     """
 
     paper = "Zhu & Gupta 2017, arXiv:1710.01878"

@@ -85,10 +85,12 @@ class Targets:
         """The layers meant, in the network's order.
 
         Raises:
-            ValueError: A name or an ignored name matches nothing, or nothing is left.
+            ValueError: A name or an ignored name matches nothing, a type is one of the network's
+                but for the case of its letters, or nothing is left.
         """
         for pattern in (*self.names, *self.ignore):
             _require_match(pattern, layers)
+        _require_cased(self.types, layers)
         types = self.types or (() if self.names else PRUNABLE_TYPES)
         chosen = [
             layer
@@ -167,3 +169,12 @@ def _require_match(pattern: str, layers: Iterable[Layer]) -> None:
         names = [layer.name.rpartition(".")[0] or layer.name for layer in layers]
         hint = did_you_mean(pattern, [*names, *ROLES], always=True)
         raise ValueError(f"'{pattern}' matches no layer.{hint}")
+
+
+def _require_cased(types: Iterable[str], layers: Iterable[Layer]) -> None:
+    """Types need not occur, but ``Conv2D`` is a slip."""
+    known = {*PRUNABLE_TYPES, *(name for layer in layers for name in layer.types)}
+    cased = {name.lower(): name for name in known}
+    for name in types:
+        if name not in known and (meant := cased.get(name.lower())):
+            raise ValueError(f"no layer is of type '{name}'. Did you mean '{meant}'?")

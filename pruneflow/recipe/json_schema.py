@@ -22,7 +22,7 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 FILE = "recipe.schema.json"
 COMMENT = "Recipes of PruneFlow; written by `pruneflow recipes schema`."
 
-_NAME = r"[A-Za-z_][^\s.:@$]*"
+_NAME = r"[A-Za-z_][\w-]*"
 _FILE = r"[A-Za-z][^\s.:@$]*"
 _NULL: Schema = {"type": "null"}
 _MAPPING: Schema = {"type": ["object", "string"], "pattern": REFERENCE["pattern"]}

@@ -107,14 +107,19 @@ def inherited_fragments(source: Source) -> set[str]:
 def unknown(name: str) -> str:
     """The message for a recipe or fragment that is not there."""
     if is_path(name):
-        return f"no recipe file '{name}'; the names of recipe files end in .yaml"
+        wanted = f"'{name}' is no recipe" if Path(name).exists() else f"no recipe file '{name}'"
+        return f"{wanted}; the names of recipe files end in .yaml"
     if name.startswith(f"{PARTS}/"):
         fragment = name.removeprefix(f"{PARTS}/")
         return f"no fragment '{fragment}'.{did_you_mean(fragment, names(parts=True), True)}"
     hint = did_you_mean(name.removeprefix(f"{BUILTIN}/"), names(), always=True)
-    if Path(name).is_file():
-        hint = f" There is a file of that name: write './{name}'."
+    if beside := next((file for file in (name, f"{name}.yaml") if _is_recipe(file)), None):
+        hint = f" There is a file of that name: write './{beside}'."
     return f"no recipe '{name}'.{hint}"
+
+
+def _is_recipe(file: str) -> bool:
+    return file.endswith((".yaml", ".yml")) and Path(file).is_file()
 
 
 def shown(path: Path) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+import yaml
 
 Job = Mapping[str, Any]
 """``result``: what ``result.json`` holds, or None; ``overrides``: what its command line said."""
@@ -13,7 +16,10 @@ Job = Mapping[str, Any]
 DENSE = "dense_equal_epochs"
 
 _ALONG = ("seed", "sparsity", "recipe.sparsity", "recipe", "control", "recipe.control")
-_OF_NO_MATTER = ("hydra", "hydra/", "ckpt_path", "fresh", "imports", "logger", "checkpoint")
+_OF_NO_MATTER = (
+    "hydra", "ckpt_path", "fresh", "imports", "logger", "checkpoint", "data.root",
+    "trainer.threads",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,29 +60,58 @@ class Curve:
 def curves(jobs: Sequence[Job]) -> list[Curve]:
     """A curve for each recipe, control, or whatever else a sweep varied but seed and sparsity.
 
-    A dense control has no sparsity of its own. It stands at those of the jobs whose training was
-    as long.
+    A dense control has no sparsity of its own. It stands at those of the jobs, alike but for the
+    control, whose training was as long; and once a seed, for as long is the same network.
     """
     told = [job for job in jobs if job["result"] and job["result"]["accuracy"]["final"] is not None]
-    varied = _varied(told)
+    alike: dict[str, list[Mapping[str, Any]]] = {}
     named: dict[str, list[Mapping[str, Any]]] = {}
-    for job in told:
-        named.setdefault(_name(job, varied), []).append(job["result"])
-    results = [job["result"] for job in told]
-    return [_curve(name, mine, results) for name, mine in named.items()]
+    groups = {}
+    for job, settings in zip(told, told_apart(told), strict=True):
+        name = _name(job["result"], settings)
+        named.setdefault(name, []).append(job["result"])
+        groups[name] = alike.setdefault(",".join(settings), [])
+        groups[name].append(job["result"])
+    return [_curve(name, mine, groups[name]) for name, mine in named.items()]
+
+
+def overrides(folder: Path) -> list[str]:
+    """What the command line said of the run in a folder, as Hydra keeps it."""
+    try:
+        found = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return []
+    return [str(word) for word in found] if isinstance(found, list) else []
+
+
+def told_apart(jobs: Sequence[Job], but: Collection[str] = ()) -> list[list[str]]:
+    """For each job, as ``key=value``, what not all set alike but seed, sparsity and recipe.
+
+    Args:
+        jobs: Of a sweep, or of several.
+        but: Further keys to leave out.
+    """
+    settings = [{k: v for k, v in _settings(job) if k not in but} for job in jobs]
+    keys = dict.fromkeys(key for mine in settings for key in mine)
+    varied = [key for key in keys if len({mine.get(key) for mine in settings}) > 1]
+    return [
+        [f"{key.rpartition('.')[2]}={mine[key]}" for key in varied if key in mine]
+        for mine in settings
+    ]
 
 
 def _curve(
     name: str, mine: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
 ) -> Curve:
-    scores: dict[float, list[float]] = {}
-    for result in mine:
+    scores: dict[float, dict[Any, float]] = {}
+    for number, result in enumerate(mine):
+        which = ("seed", result["seed"]) if _control(result) == DENSE else number
         for sparsity in _places(result, results):
-            scores.setdefault(sparsity, []).append(result["accuracy"]["final"])
+            scores.setdefault(sparsity, {})[which] = result["accuracy"]["final"]
     before = [r["accuracy"]["dense"] for r in mine if r["accuracy"]["dense"] is not None]
     return Curve(
         name,
-        tuple(Point(at, tuple(sorted(found))) for at, found in sorted(scores.items())),
+        tuple(Point(at, tuple(sorted(found.values()))) for at, found in sorted(scores.items())),
         fmean(before) if before else None,
         all(_control(result) == DENSE for result in mine),
     )
@@ -99,18 +134,9 @@ def _control(result: Mapping[str, Any]) -> str:
     return str(result.get("control", "none"))
 
 
-def _name(job: Job, varied: Sequence[str]) -> str:
-    result, control = job["result"], _control(job["result"])
-    settings = dict(_settings(job))
-    extra = [f"{key.rpartition('.')[2]}={settings[key]}" for key in varied if key in settings]
-    return ", ".join([result["recipe"], *([] if control == "none" else [control]), *extra])
-
-
-def _varied(jobs: Sequence[Job]) -> list[str]:
-    """The keys, other than seed, sparsity and recipe, that not all jobs set alike."""
-    settings = [dict(_settings(job)) for job in jobs]
-    keys = dict.fromkeys(key for mine in settings for key in mine)
-    return [key for key in keys if len({mine.get(key) for mine in settings}) > 1]
+def _name(result: Mapping[str, Any], settings: Sequence[str]) -> str:
+    control = _control(result)
+    return ", ".join([result["recipe"], *([] if control == "none" else [control]), *settings])
 
 
 def _settings(job: Job) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pruneflow import runfolder
 from pruneflow.errors import DataError
+from pruneflow.report.curves import overrides, told_apart
 from pruneflow.report.deploy_view import FILE, SCHEMA, opened, timing
 from pruneflow.report.gathered_row import (
     COMPLETE,
@@ -42,12 +43,22 @@ def collect(folders: Iterable[Path]) -> list[Row]:
             raise DataError(f"{runfolder.shown(folder)}: {absent}")
         for home in homes:
             found.setdefault(home.resolve(), _row(home))
-    return list(found.values())
+    return _told_apart(list(found.values()))
 
 
 def home_of(folder: Path) -> Path:
     """The run's folder where the folder of its deployment is meant."""
     return folder.parent if folder.name == DEPLOYED and (folder / FILE).is_file() else folder
+
+
+def _told_apart(rows: Sequence[Row]) -> list[Row]:
+    """The same rows; what their command lines set differently stands behind the recipe."""
+    said = [{"overrides": overrides(row.folder)} for row in rows]
+    settings = told_apart(said, but=("model", "data"))
+    return [
+        replace(row, recipe=", ".join([row.recipe, *mine])) if row.recipe else row
+        for row, mine in zip(rows, settings, strict=True)
+    ]
 
 
 def _homes(folder: Path) -> list[Path]:

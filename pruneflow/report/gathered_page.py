@@ -74,7 +74,8 @@ def _head(rows: Sequence[Row]) -> Markup:
                          ("seed", {row.seed for row in rows})):  # fmt: skip
         known = sorted(values - {""})
         if known:
-            shown = ", ".join(known) if len(known) <= 4 else str(len(known))
+            between = "; " if any(", " in name for name in known) else ", "
+            shown = between.join(known) if len(known) <= 4 else str(len(known))
             chips.append(element("li", f"{word}{'s' if len(known) > 1 and word != 'data' else ''} ",
                                  element("b", shown)))  # fmt: skip
     return element("header", element("p", "PruneFlow report", class_="kicker"),

@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from pruneflow import runfolder
-from pruneflow.report.curves import curves
+from pruneflow.report.curves import curves, overrides
 from pruneflow.report.printable import printable
 from pruneflow.report.sweep_picture import draw_sweep
 from pruneflow.report.tables import curves_table, sweep_table
@@ -41,16 +40,7 @@ def _read(job: runfolder.Job, sweep: Path) -> dict[str, Any]:
     return {
         "job": str(job.place.relative_to(sweep)),
         "run": os.path.relpath(job.home, sweep),
-        "overrides": _overrides(job.place) or _overrides(job.home),
+        "overrides": overrides(job.place) or overrides(job.home),
         "failure": job.failure,
         "result": runfolder.read_json(result) if runfolder.is_finished(job.home) else None,
     }
-
-
-def _overrides(folder: Path) -> list[str]:
-    """What the command line said of a job, as Hydra keeps it."""
-    try:
-        found = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return []
-    return [str(word) for word in found] if isinstance(found, list) else []

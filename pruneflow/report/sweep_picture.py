@@ -15,6 +15,8 @@ MOST_LABELLED = 2
 """More curves than these carry no numbers: those would lie upon each other."""
 
 MOST_TICKS = 8
+MOST_INSIDE = 5
+"""The names of more curves stand beside the picture: in it they would lie upon the lines."""
 
 
 def draw_sweep(curves: Sequence[Curve], path: Path) -> None:
@@ -37,7 +39,11 @@ def draw_sweep(curves: Sequence[Curve], path: Path) -> None:
     if len(places) <= MOST_TICKS:
         axes.set_xticks(places, [f"{place:.4g}%" for place in (100 * at for at in places)])
     percent_axis(axes, "test accuracy", "black")
-    axes.legend(frameon=False, loc="best")
+    if len(curves) <= MOST_INSIDE:
+        axes.legend(frameon=False, loc="best")
+    else:
+        picture.set_figwidth(11)
+        picture.legend(frameon=False, loc="outside right upper")
     write(picture, path)
 
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pruneflow.report.curves import Curve
+from pruneflow.report.curves import Curve, told_apart
 from pruneflow.report.printable import printable
 
 SHOWN_EVENTS = 60
@@ -67,7 +67,7 @@ def run_table(result: Mapping[str, Any]) -> RenderableType:
     outcome = Text.assemble(
         ("sparsity ", "dim"), (f"{result['sparsity']:.2%}", "bold"),
         ("   test accuracy ", "dim"), (accuracies(result["accuracy"]), "bold"),
-        ("   of dense: ", "dim"), f"{ratio['parameters']:.2%} of parameters, "
+        ("\nof dense ", "dim"), f"{ratio['parameters']:.2%} of parameters, "
         f"{ratio['bytes']:.2%} of bytes",
     )  # fmt: skip
     if result["status"] != "complete":
@@ -80,7 +80,7 @@ def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
     columns = [">job", "recipe", ">seed", ">sparsity", ">dense", ">pruned", ">final", ">size"]
     table = _table(*columns)
     several = len({job["result"]["recipe"] for job in jobs if job["result"]}) > 1
-    for job in jobs:
+    for job, settings in zip(jobs, told_apart(jobs), strict=True):
         result = job["result"]
         if result is None:
             state = Text("failed", "bold red") if job["failure"] else Text("unfinished", "yellow")
@@ -90,7 +90,7 @@ def sweep_table(jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
         _add(
             table,
             job["job"],
-            _kind(result, several),
+            "\n".join([_kind(result, several), *settings]),
             str(result["seed"]),
             f"{result['sparsity']:.2%}",
             *(_percent(scores[key]) for key in ("dense", "pruned", "final")),

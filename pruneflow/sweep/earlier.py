@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import yaml
 
 from pruneflow import runfolder
-from pruneflow.errors import ResumeError
+from pruneflow.errors import ResumeError, UserError
 from pruneflow.sweep.place import Sweep, may_hold, sweeps
 from pruneflow.training.config import RunConfig
-from pruneflow.training.resume import is_same
+from pruneflow.training.resume import changed_files, is_same, read_lock
 
 WEIGHTY = ("pruneflow", "torch")
 """Packages of which another version may train another network."""
@@ -42,6 +43,27 @@ def homes(config: RunConfig, place: Path, sweep: Sweep) -> list[Path]:
     is_open = config.values["seed"] is None  # the run drew one, which is in its hash
     is_own = hash_of(place) == config_hash or (is_open and is_same(config, place))
     return [*([place] if is_own else []), *dict.fromkeys(others)]
+
+
+def outdated(config: RunConfig, sweep: Sweep) -> tuple[Path, list[str]] | None:
+    """The sweep before, if its first job did the same with other text in the person's files.
+
+    Returns:
+        Its folder, and what has changed since.
+    """
+    for folder in sweeps(sweep.earlier) if sweep.earlier is not None else ():
+        jobs = runfolder.sweep_jobs(folder) if folder != sweep.folder else []
+        for job in jobs[:1]:
+            try:
+                locked = read_lock(job.home)
+            except UserError:
+                continue
+            then = replace(config, own_files=locked.own_files)
+            if then.digest == locked.digest:
+                return folder, changed_files(locked)
+        if jobs:
+            break
+    return None
 
 
 def hash_of(folder: Path) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from pruneflow.recipe.declaration import Recipe
 from pruneflow.registry import Registry
 from pruneflow.training.logger_settings import check_logger
 from pruneflow.training.numbers import check_numbers
+from pruneflow.training.own_files import contents
 from pruneflow.training.starting_point import StartingPoint
 from pruneflow.training.trainer_settings import check_trainer
 from pruneflow.user_code import import_modules, import_named
@@ -46,6 +47,7 @@ class RunConfig:
         start: The checkpoint it began from, once it began.
         threads: Torch threads it runs on, once it began.
         home: The folder that relative paths are meant from.
+        own_files: Hashes of the person's own modules, and of the weights it begins with.
     """
 
     values: Mapping[str, Any]
@@ -53,6 +55,7 @@ class RunConfig:
     start: StartingPoint | None = None
     threads: int | None = None
     home: Path = Path()
+    own_files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], recipe: Recipe, home: Path = Path()) -> RunConfig:
@@ -68,7 +71,7 @@ class RunConfig:
         check_numbers(values)
         check_trainer(values["trainer"])
         check_logger(values["logger"])
-        return cls(values, recipe, home=home)
+        return cls(values, recipe, home=home, own_files=contents(values, home))
 
     @classmethod
     def from_lock(cls, lock: Mapping[str, Any]) -> RunConfig:
@@ -77,7 +80,12 @@ class RunConfig:
         import_modules(values["imports"])  # the recipe may be written in their words
         recipe = schema.build(lock["recipe"], str(lock["name"]))
         start = StartingPoint.from_lock(lock.get("start"))
-        return replace(cls.from_tree(values, recipe), start=start, threads=lock.get("threads"))
+        return replace(
+            cls.from_tree(values, recipe),
+            start=start,
+            threads=lock.get("threads"),
+            own_files=lock.get("sha256", {}),
+        )
 
     def to_lock(self) -> dict[str, Any]:
         """Everything, as plain data."""
@@ -88,6 +96,7 @@ class RunConfig:
             "recipe": self.recipe.to_dict(),
             "start": self.start and self.start.to_lock(),
             "threads": self.threads,
+            "sha256": dict(self.own_files),
         }
 
     @property
@@ -95,15 +104,20 @@ class RunConfig:
         """Its seed; 0 in place of one that is still to be drawn."""
         return int(self.values["seed"] or 0)
 
+    def with_files_now(self) -> RunConfig:
+        """The same with the person's own files as they are."""
+        return replace(self, own_files=contents(self.values, self.home))
+
     def with_seed(self, seed: int) -> RunConfig:
         """The same with another seed."""
         return replace(self, values={**self.values, "seed": seed})
 
     @property
     def relevant(self) -> dict[str, Any]:
-        """Every setting that can change the trained network, the recipe's included."""
+        """Everything that can change the trained network, the recipe and own code included."""
         settings = {k: v for k, v in sorted(self.values.items()) if k not in _IRRELEVANT}
-        return {**settings, "recipe": self.recipe.to_dict()}
+        own = {"sha256": dict(self.own_files)} if self.own_files else {}
+        return {**settings, "recipe": self.recipe.to_dict(), **own}
 
     @property
     def digest(self) -> str:

@@ -139,6 +139,9 @@ def _load_weights(module: pl.LightningModule, config: RunConfig) -> None:
     module.configure_model()  # layers that are built late have weights too
     try:
         module.load_state_dict(load_file(config.home / path))
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error
+        raise ConfigError(f"model.weights: '{path}' cannot be read: {reason}") from None
     except Exception as error:
         raise ConfigError(f"model.weights: '{path}' does not fit: {error}") from None
 

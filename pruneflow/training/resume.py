@@ -74,6 +74,11 @@ def read_lock(folder: Path) -> RunConfig:
     try:
         lock = yaml.safe_load(path.read_text(encoding="utf-8"))
         return RunConfig.from_lock(lock)
+    except FileNotFoundError:
+        text = f"{runfolder.shown(folder)}: there is no run in this folder"
+        if jobs := runfolder.jobs(folder):
+            text += f"; it is a sweep, name one of its jobs: run={runfolder.shown(jobs[0])}"
+        raise ResumeError(text) from None
     except OSError as error:
         raise ResumeError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
@@ -121,6 +126,12 @@ def repeated(source: Path, checkpoint: str | None) -> RunConfig:
         raise ResumeError(f"{source} is finished; there is nothing to continue")
     start = locked.start if checkpoint == LAST else None
     return replace(locked, values={**locked.values, "ckpt_path": checkpoint}, start=start)
+
+
+def changed_files(locked: RunConfig) -> list[str]:
+    """The person's own files, as a lock names them, that are not what they were."""
+    then, now = locked.own_files, locked.with_files_now().own_files
+    return sorted(name for name in then if then[name] != now.get(name))
 
 
 def _continued(config: RunConfig, folder: Path, console: Console) -> tuple[RunConfig, Path | None]:

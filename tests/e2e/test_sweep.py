@@ -75,13 +75,17 @@ def test_a_sweep_goes_where_it_is_sent(
     assert [job["job"] for job in read(only(f"{folder}/sweep.json"))["jobs"]] == ["0", "1"]
 
 
-def test_jobs_are_found_wherever_they_were_put_and_strangers_are_not_jobs() -> None:
+def test_jobs_are_found_wherever_they_were_put_and_strangers_are_not_jobs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     tiny()
     Path("out/notes").mkdir(parents=True)
     subfolder = "hydra.sweep.subdir=x/${hydra.job.num}"
     arguments = ("recipe=tiny", "seed=0,1", "-m", "hydra.sweep.dir=out", subfolder)
     assert run("train", *arguments) == 0
     jobs = read(Path("out/sweep.json"))["jobs"]
+    assert run("train", "run=out") == 2
+    assert "it is a sweep, name one of its jobs: run=out/x/0" in capsys.readouterr().err
     assert [job["job"] for job in jobs] == ["x/0", "x/1"]
     assert all(job["result"] for job in jobs)
 

@@ -228,3 +228,19 @@ def test_a_new_folder_has_one_owner() -> None:
         thread.join()
     assert len(set(made)) == 8
     assert sorted(path.name for path in Path("a").iterdir()) == sorted(path.name for path in made)
+
+
+def test_what_other_weights_began_is_not_reused(
+    stub: Stub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = ("model.weights=dense.safetensors",)
+    Path("dense.safetensors").write_bytes(b"1")
+    assert run(*SWEEP, "seed=0,1", *weights) == 0
+    Path("dense.safetensors").write_bytes(b"2")
+    assert run(*SWEEP, "seed=0,1", *weights) == 0
+    first, second = sweeps()
+    assert stub.trained == [f"{sweep}/{job}" for sweep in (first, second) for job in (0, 1)]
+    told = f"Changed since {first}: dense.safetensors. Every job is trained anew."
+    assert capsys.readouterr().out.count(told) == 1
+    assert run("train", f"run={first}/0") == 0
+    assert f"Changed since {first}/0 began: dense.safetensors" in capsys.readouterr().out

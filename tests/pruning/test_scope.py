@@ -67,6 +67,12 @@ def test_types_mean_subclasses_too_and_need_not_all_occur() -> None:
     assert names(Targets(types=("Embedding",))) == ["embed.weight"]
 
 
+@pytest.mark.parametrize(("slip", "meant"), [("Conv2D", "Conv2d"), ("linear", "Linear")])
+def test_a_type_in_other_letters_is_a_slip(slip: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"'{slip}'. Did you mean '{meant}'?"):
+        names(Targets(types=("Embedding", slip)))
+
+
 def test_a_name_reaches_what_the_default_leaves_out() -> None:
     assert names(Targets(names=("embed", "scale"))) == ["scale", "embed.weight"]
 

@@ -114,7 +114,14 @@ def test_a_recipe_that_is_not_there(name: str, message: str) -> None:
 
 def test_a_recipe_file_without_its_ending_is_explained() -> None:
     write("noext")
-    assert ".yaml" in refusal("./noext")
+    assert library.unknown("./noext").startswith("'./noext' is no recipe; the names")
+    assert "There is a file" not in library.unknown("noext")
+
+
+@pytest.mark.parametrize("name", ["beside", "beside.yaml"])
+def test_a_file_beside_is_pointed_to(name: str) -> None:
+    write("beside.yaml")
+    assert library.unknown(name).endswith(" There is a file of that name: write './beside.yaml'.")
 
 
 def test_a_fragment_is_not_a_recipe() -> None:

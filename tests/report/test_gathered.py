@@ -52,6 +52,14 @@ def test_a_run_is_found_once_whatever_is_named() -> None:
     assert len(rows) == 33
 
 
+def test_runs_that_were_asked_for_otherwise_are_told_apart() -> None:
+    for name, word in {"a": "seed=1", "b": "recipe.modifiers.t.rewind=lr"}.items():
+        folder = run_folder(Path("out", name))
+        put(folder / ".hydra", "overrides.yaml", [word, "model=lenet5", f"data.root={name}"])
+    recipes = [row.recipe for row in collect([Path("out")])]
+    assert recipes[1] == f"{recipes[0]}, rewind=lr"
+
+
 def test_a_deployed_run_tells_what_was_measured() -> None:
     folder = run_folder(Path("run"), sparsity=0.95, status="incomplete")
     (before,) = collect([folder])

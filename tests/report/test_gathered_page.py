@@ -49,6 +49,15 @@ def named(text: str) -> list[Row]:
             replace(one, final=None, state="unfinished")]  # fmt: skip
 
 
+def test_the_table_of_a_sweep_of_controls_fits_eighty_columns() -> None:
+    (one, *_) = named("lottery, dense_equal_epochs")
+    rows = [replace(one, folder=Path(f"controls/{job}"), seed="0") for job in (10, 11)]
+    header = next(line for line in terminal(rows).splitlines() if "folder" in line)
+    assert header.rstrip().endswith("speed-up")
+    assert "controls/10 " in terminal([*rows, replace(rows[0], folder=Path("other"))])
+    assert "speed-up" not in terminal([replace(row, timing=None) for row in rows])
+
+
 @cache
 def harmless_shape() -> list[Any]:
     return page_of(named("x")).shape

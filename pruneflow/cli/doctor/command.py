@@ -18,8 +18,9 @@ from pruneflow.report.printable import printable
 
 USAGE = """usage: pruneflow doctor
 
-Says what is installed, what training and deploying will use here, and what is missing for
-what, with the command that brings it. Exit code 1 if PruneFlow itself cannot work."""
+Says what is installed, what training and deploying will use here, and what is
+missing for what, with the command that brings it. Exit code 1 if PruneFlow
+itself cannot work."""
 
 CORE = "Needed"
 

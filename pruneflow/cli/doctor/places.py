@@ -51,7 +51,8 @@ def recipes() -> Iterator[Finding]:
     for root in library.roots():
         names = sorted(path.stem for path in root.glob("*.yaml") if path.stem[0] != ".")
         count = f"{len(names)} recipe{'s' * (len(names) != 1)}"
-        yield Finding(str(shown(root)), count, "good", ", ".join(names))
+        place = "built in" if root == library.data_root() / "recipes" else "./recipes"
+        yield Finding(place, count, "good", ", ".join(names))
     if not (Path.cwd() / "recipes").is_dir():
         yield Finding("./recipes", "", "absent", "recipes of your own would be found here")
 
