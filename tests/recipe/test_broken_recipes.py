@@ -271,7 +271,7 @@ def test_a_plan_of_absurdly_many_events_is_refused() -> None:
         ("modifiers:\n  prun: {schedule: linear}  #!\n", "Or did you mean 'prune'?"),
         ("modifiers:\n  prune: {schedule: cubik}  #!\n", "Did you mean 'cubic'?"),
         ("sparsity: 90  #!\n", HIGH),
-        ("targets: {types: linear}  #!\n", "targets match nothing"),
+        ("targets: {types: linear}  #!\n", "Did you mean 'Linear'?"),
     ],
 )
 def test_a_child_is_blamed_for_what_it_changes(child: str, phrase: str) -> None:
