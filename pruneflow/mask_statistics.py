@@ -33,14 +33,15 @@ def log(loggers: Iterable[Any], engine: Engine, step: int) -> None:
     wanted = list(loggers)
     if not wanted:
         return
+    units = dict(unit_nonzeros(engine))
     scalars = {f"recipe/layer_sparsity/{n}": share for n, share in engine.layer_sparsity.items()}
-    scalars |= {f"recipe/dead_units/{n}": int((c == 0).sum()) for n, c in unit_nonzeros(engine)}
+    scalars |= {f"recipe/dead_units/{n}": int((c == 0).sum()) for n, c in units.items()}
     for logger in wanted:
         logger.log_metrics(scalars, step=step)
     drawing = [logger for logger in wanted if _histograms(logger)]
     if drawing:
         values = {f"recipe/magnitudes/{n}": v.numpy() for n, v in magnitudes(engine)}
-        values |= {f"recipe/unit_nonzeros/{n}": c.numpy() for n, c in unit_nonzeros(engine)}
+        values |= {f"recipe/unit_nonzeros/{n}": c.numpy() for n, c in units.items()}
         for logger in drawing:
             _histograms(logger)(logger, values, step)
 

@@ -7,6 +7,7 @@ that a name that exists stands for a file that is whole.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -177,6 +178,16 @@ def publish(part: Path, path: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's content.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

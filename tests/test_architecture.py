@@ -19,6 +19,7 @@ MAX_LINES = 260
 
 FLOORS = {
     "errors": 0, "registry": 0, "timeline": 0, "schedules": 0, "runfolder": 0, "holding": 0,
+    "environment": 0,
     "user_code": 0,
     "pruning": 1, "zoo": 1,
     "state": 2, "optimizer_memory": 2, "snapshots": 2, "network": 2,

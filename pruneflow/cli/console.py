@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -14,5 +15,7 @@ class PlainConsole(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def on_broken_pipe(self) -> None:
-        """Let the command end in its own way, and not in rich's."""
+        """Say nothing more, and let the command end in its own way, not in rich's."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
         raise BrokenPipeError

@@ -49,7 +49,7 @@ def job_task(config: DictConfig, sweep: Sweep) -> float | JobError | None:
         try:
             runfolder.mark_job(place)
             result = _Job(sweep, place, number, notes).run(run_config(config, hydra))
-        except SystemExit as stop:  # Lightning's answer to Ctrl-C
+        except (SystemExit, BrokenPipeError) as stop:  # Lightning's Ctrl-C; nobody reads on
             raise KeyboardInterrupt from stop
         except Exception as error:
             failure = _told(error, place, number, notes)

@@ -21,12 +21,12 @@ def task(config: DictConfig) -> None:
 
 
 def trained(config: Any, folder: Path) -> None:
-    """Train, and show the outcome; on Ctrl-C tell how to go on."""
+    """Train, and show the outcome; on Ctrl-C, or when nobody reads on, tell how to go on."""
     from pruneflow.training.progress import NOBODY
 
     try:
         shown_result(config, folder, NOBODY)
-    except (KeyboardInterrupt, SystemExit) as stop:
+    except (KeyboardInterrupt, SystemExit, BrokenPipeError) as stop:
         again = shlex.quote(f"run={runfolder.shown(folder, config.home)}")
         begun = runfolder.has_begun(folder)
         hint = f" To go on: pruneflow train {again} ckpt_path=last" if begun else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pruneflow.modifiers import Modifier
+from pruneflow.modifiers.fields import declared_fields
 from pruneflow.registry import Registry, summary
 from pruneflow.schedules import SHAPES
 
@@ -29,7 +30,7 @@ def document(cls: type[Modifier], console: Console) -> None:
     table = Table(
         "field", "default", "meaning", box=None, header_style="bold", padding=(1, 2, 0, 0)
     )
-    declared = [declaration for declaration in fields(cls) if "kind" in declaration.metadata]
+    declared = declared_fields(cls)
     for declaration in sorted(declared, key=lambda entry: entry.name in INHERITED):
         doc, kind = declaration.metadata["doc"], declaration.metadata["kind"]
         meaning = Text.assemble(doc, "\n", (kind.label, "dim"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from pruneflow.modifiers.base import Modifier
-from pruneflow.modifiers.fields import TargetsKind
+from pruneflow.modifiers.fields import TargetsKind, declared_fields
 from pruneflow.pruning.scope import Targets
 from pruneflow.timeline import Time
 
@@ -66,8 +66,8 @@ class Recipe:
 def to_dict(modifier: Modifier) -> dict[str, Any]:
     """A modifier as the YAML mapping that reads back as the same one, defaults left out."""
     tree: dict[str, Any] = {"type": modifier.type}
-    for declared in fields(modifier):
+    for declared in declared_fields(modifier):
         value = getattr(modifier, declared.name)
-        if "kind" in declared.metadata and value != declared.default:
+        if value != declared.default:
             tree[declared.name] = declared.metadata["kind"].render(value)
     return tree

@@ -7,12 +7,19 @@ files, the network, two fields that do not go together) stays with ``pruneflow r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field
 from typing import Any
 
 from pruneflow.modifiers import MODIFIERS, Modifier
-from pruneflow.modifiers.fields import Duration, Schema, TargetsKind, any_of, referable, schema_of
+from pruneflow.modifiers.fields import (
+    Duration,
+    Schema,
+    TargetsKind,
+    any_of,
+    declared_fields,
+    referable,
+    schema_of,
+)
 from pruneflow.modifiers.fields.base import REFERENCE
 from pruneflow.recipe import library
 from pruneflow.recipe.schema import TOP_LEVEL
@@ -103,7 +110,7 @@ def _defaults() -> Schema:
 def _modifier() -> Schema:
     """A modifier with all that it needs."""
     needs = {
-        name: [f.name for f in _declared(MODIFIERS[name]) if f.default is MISSING]
+        name: [f.name for f in declared_fields(MODIFIERS[name]) if f.default is MISSING]
         for name in MODIFIERS
     }
     rules = [_if_type(name, {"required": names}) for name, names in needs.items() if names]
@@ -129,12 +136,8 @@ def _if_type(name: str, then: Schema) -> Schema:
 
 
 def _word(cls: type[Modifier]) -> Schema:
-    parts = {declared.name: _field(declared) for declared in _declared(cls)}
+    parts = {declared.name: _field(declared) for declared in declared_fields(cls)}
     return {"description": summary(cls), **_closed({"type": {"const": cls.type}, **parts})}
-
-
-def _declared(cls: type[Modifier]) -> Iterator[Field[Any]]:
-    return (declared for declared in fields(cls) if "kind" in declared.metadata)
 
 
 def _field(declared: Field[Any]) -> Schema:
@@ -148,7 +151,7 @@ def _field(declared: Field[Any]) -> Schema:
 
 
 def _field_names() -> list[str]:
-    found = (declared.name for name in MODIFIERS for declared in _declared(MODIFIERS[name]))
+    found = (declared.name for name in MODIFIERS for declared in declared_fields(MODIFIERS[name]))
     return list(dict.fromkeys(found))
 
 
@@ -157,7 +160,7 @@ def _any_field(name: str) -> Schema:
     found = {
         word: _field(declared)
         for word in MODIFIERS
-        for declared in _declared(MODIFIERS[word])
+        for declared in declared_fields(MODIFIERS[word])
         if declared.name == name
     }
     text = "\n".join(f"{word}: {field['description']}" for word, field in found.items())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from difflib import get_close_matches
 from typing import Any
 
 from pruneflow.errors import Problem, RecipeError, did_you_mean
 from pruneflow.modifiers import MODIFIERS, Modifier
-from pruneflow.modifiers.fields import Duration, Kind, TargetsKind
+from pruneflow.modifiers.fields import Duration, Kind, TargetsKind, declared_fields
 from pruneflow.pruning.scope import Targets
 from pruneflow.recipe.declaration import Locate, Recipe, nowhere
 from pruneflow.timeline import Anchor
@@ -93,7 +93,7 @@ def _modifiers(tree: Any, found: list[Found]) -> Iterator[tuple[str, Modifier]]:
 def _modifier(name: str, values: Mapping[str, Any], found: list[Found]) -> Modifier | None:
     cls = MODIFIERS[values["type"]]
     path = ("modifiers", name)
-    declared = {f.name: f for f in fields(cls) if "kind" in f.metadata}
+    declared = {field.name: field for field in declared_fields(cls)}
     before = len(found)
     parsed: dict[str, Any] = {}
     for key, value in values.items():
@@ -121,7 +121,7 @@ def _modifier(name: str, values: Mapping[str, Any], found: list[Found]) -> Modif
 
 def _broken_anchors(modifiers: Mapping[str, Modifier], names: Any) -> Iterator[Found]:
     for name, modifier in modifiers.items():
-        for declared in fields(modifier):
+        for declared in declared_fields(modifier):
             anchor = getattr(modifier, declared.name)
             if isinstance(anchor, Anchor) and anchor.modifier not in names:
                 hint = did_you_mean(anchor.modifier, names, always=True)

@@ -134,9 +134,13 @@ def _control(result: Mapping[str, Any]) -> str:
     return str(result.get("control", "none"))
 
 
+def kind(recipe: str, control: str) -> str:
+    """A recipe, and which control of it, so that none is taken for the other."""
+    return recipe if control == "none" else f"{recipe}, {control}"
+
+
 def _name(result: Mapping[str, Any], settings: Sequence[str]) -> str:
-    control = _control(result)
-    return ", ".join([result["recipe"], *([] if control == "none" else [control]), *settings])
+    return ", ".join([kind(result["recipe"], _control(result)), *settings])
 
 
 def _settings(job: Job) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pruneflow import runfolder
 from pruneflow.errors import DataError
-from pruneflow.report.curves import overrides, told_apart
+from pruneflow.report.curves import kind, overrides, told_apart
 from pruneflow.report.deploy_view import FILE, SCHEMA, opened, timing
 from pruneflow.report.gathered_row import (
     COMPLETE,
@@ -96,7 +96,7 @@ def _finished(folder: Path, result: Record) -> Row:
     return Row(
         folder,
         COMPLETE if result.text("status") == "complete" else INCOMPLETE,
-        recipe=_kind(result),
+        recipe=kind(result.text("recipe"), result.text("control", "none")),
         model=result.text("model"),
         data=result.text("data"),
         seed=result.shown("seed"),
@@ -106,12 +106,6 @@ def _finished(folder: Path, result: Record) -> Row:
         bytes=sum(size.number("packed") for size in sizes),
         dense_bytes=sum(size.number("dense") for size in sizes),
     )
-
-
-def _kind(result: Record) -> str:
-    """The recipe, and which control of it, so that none is taken for the other."""
-    control = result.text("control", "none")
-    return result.text("recipe") if control == "none" else f"{result.text('recipe')}, {control}"
 
 
 def _deployed(row: Row, values: Record) -> Row:

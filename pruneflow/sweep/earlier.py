@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,19 @@ def outdated(config: RunConfig, sweep: Sweep) -> tuple[Path, list[str]] | None:
 
 def hash_of(folder: Path) -> str | None:
     """The hash of the configuration of the run in a folder, if there is one."""
+    name = runfolder.RESULT if runfolder.is_finished(folder) else runfolder.RUN_LOCK
     try:
-        if runfolder.is_finished(folder):
-            return str(runfolder.read_json(folder / runfolder.RESULT).get("config_hash"))
-        lock = yaml.safe_load((folder / runfolder.RUN_LOCK).read_text(encoding="utf-8"))
-        return str(lock["config_hash"])
+        return _hash_in(folder / name, (folder / name).stat().st_mtime_ns)
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, ResumeError):
         return None
+
+
+@cache
+def _hash_in(path: Path, modified: int) -> str:
+    """What a file says; every job of a sweep asks this of every earlier job."""
+    if path.name == runfolder.RESULT:
+        return str(runfolder.read_json(path).get("config_hash"))
+    return str(yaml.safe_load(path.read_text(encoding="utf-8"))["config_hash"])
 
 
 def finished_line(result: dict[str, Any], shown: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -17,6 +16,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from pruneflow import runfolder
 from pruneflow.checkpoint import step_of
+from pruneflow.environment import environment
 from pruneflow.errors import ConfigError
 from pruneflow.training.config import RunConfig
 from pruneflow.training.csv_log import CsvLog
@@ -132,14 +132,14 @@ def _tensorboard(log: Log) -> Iterator[Any]:
 @contextmanager
 def _wandb(log: Log) -> Iterator[Any]:
     offline, own = log.settings["offline"], log.folder.absolute() / "wandb"
-    environment = {
+    variables = {
         "WANDB_CACHE_DIR": str(own / "cache"),
         "WANDB_DATA_DIR": str(own / "data"),
         "WANDB_ERROR_REPORTING": "false",
     }
     if offline:
-        environment |= {"WANDB_MODE": "offline", "WANDB_CONFIG_DIR": str(own / "config")}
-    with _environment(environment):
+        variables |= {"WANDB_MODE": "offline", "WANDB_CONFIG_DIR": str(own / "config")}
+    with environment(variables):
         import wandb
         from pytorch_lightning.loggers import WandbLogger
 
@@ -170,10 +170,10 @@ def _wandb(log: Log) -> Iterator[Any]:
 def _mlflow(log: Log) -> Iterator[Any]:
     own = (log.folder.absolute() / "mlflow").as_uri()
     uri = log.settings["tracking_uri"] or own
-    environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_TRACKING_URI": uri}
+    variables = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_TRACKING_URI": uri}
     if uri == own:  # files need no data base beside mlflow-skinny
-        environment["MLFLOW_ALLOW_FILE_STORE"] = "true"
-    with _environment(environment):
+        variables["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    with environment(variables):
         from pytorch_lightning.loggers import MLFlowLogger
 
         logging.getLogger("pytorch_lightning.loggers.mlflow").setLevel(logging.ERROR)
@@ -190,18 +190,3 @@ _OPENERS: Mapping[str, Callable[[Log], AbstractContextManager[Any]]] = {
     "wandb": _wandb,
     "mlflow": _mlflow,
 }
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Context: environment variables, and back to what they were."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import sysconfig
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -12,6 +11,7 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
 
+from pruneflow import runfolder
 from pruneflow.user_code import make_importable
 
 _LENGTH = 16
@@ -44,7 +44,8 @@ def contents(values: Mapping[str, Any], home: Path) -> dict[str, str]:
             found[name] = _code(Path(spec.origin))
             queue += _imported(Path(spec.origin), name)
     if model.get("weights") is not None and (path := home / model["weights"]).is_file():
-        found[str(model["weights"])] = _sha256(path)
+        stat = path.stat()
+        found[str(model["weights"])] = _weights(path, stat.st_size, stat.st_mtime_ns)
     return dict(sorted(found.items()))
 
 
@@ -72,12 +73,13 @@ def _code(path: Path) -> str:
 
     So it stays that of the code that the process has imported, whoever edits the file.
     """
-    return _sha256(path)
+    return runfolder.sha256(path)[:_LENGTH]
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:_LENGTH]
+@cache
+def _weights(path: Path, size: int, modified: int) -> str:
+    """The hash of a file of weights, which may be large, read once for all jobs of a sweep."""
+    return runfolder.sha256(path)[:_LENGTH]
 
 
 @cache

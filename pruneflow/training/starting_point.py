@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +55,7 @@ class StartingPoint:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return runfolder.sha256(path)
     except FileNotFoundError:
         raise ResumeError(f"ckpt_path: no file '{runfolder.shown(path)}'") from None
     except OSError as error:

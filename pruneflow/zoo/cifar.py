@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from pruneflow import runfolder
 from pruneflow.errors import DataError
 from pruneflow.zoo.files import Source, unreadable
 from pruneflow.zoo.image_data import DATA, Arrays, ByteArrays, ByteImages, splits_of
@@ -60,8 +60,7 @@ def read(path: Path) -> dict[str, ByteArrays]:
         DataError: It cannot be read, or it is not the archive that was published.
     """
     try:
-        with path.open("rb") as file:
-            SOURCE.require(hashlib.file_digest(file, "sha256").hexdigest() == SHA256, path)
+        SOURCE.require(runfolder.sha256(path) == SHA256, path)
         with tarfile.open(path, "r|gz") as archive:
             found = {
                 member.name: _batch(archive.extractfile(member).read())  # type: ignore[union-attr]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field
 from typing import Any
 
 from pruneflow.cli.completing.conf import head
 from pruneflow.cli.completing.keys import Key, Words, key_of, spelled
 from pruneflow.modifiers import MODIFIERS
-from pruneflow.modifiers.fields import Kind, Schema, TargetsKind, schema_of
+from pruneflow.modifiers.fields import Kind, Schema, TargetsKind, declared_fields, schema_of
 from pruneflow.recipe import library
 from pruneflow.recipe.references import mentions
 from pruneflow.recipe.schema import KNOBS, TOP_LEVEL
@@ -66,7 +66,7 @@ class Recipe:
         value = self.tree.get(name)
         uses = [field for part in self.modifiers.values() for field in _declared(part)
                 if part.get(field.name) == f"${{{name}}}"]  # fmt: skip
-        known = [field for word in MODIFIERS for field in fields(MODIFIERS[word])
+        known = [field for word in MODIFIERS for field in declared_fields(MODIFIERS[word])
                  if field.name == name]  # fmt: skip
         for field in (*uses, *known):
             return _key(field.metadata["kind"], field.metadata["doc"], value)
@@ -88,7 +88,7 @@ def _declared(part: Mapping[str, Any]) -> Iterator[Field[Any]]:
     """The fields of a modifier, by its type."""
     name = part.get("type")
     if isinstance(name, str) and name in MODIFIERS:
-        yield from (field for field in fields(MODIFIERS[name]) if "kind" in field.metadata)
+        yield from declared_fields(MODIFIERS[name])
 
 
 def _key(kind: Kind, doc: str, value: Any, edges: Sequence[str] = ()) -> Key:

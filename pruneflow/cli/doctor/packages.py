@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
-from unittest.mock import patch
 
 from packaging.requirements import Requirement
 
 from pruneflow.cli.doctor.finding import Finding, gist
+from pruneflow.environment import environment
 
 MALWARE = dict.fromkeys(("lightning", "pytorch-lightning"), ("2.6.2", "2.6.3"))
 """Versions that were malware (GHSA-w37p-236h-pfx3): they are never imported here."""
@@ -93,7 +92,7 @@ def _examine(requirement: Requirement, feature: str, install: str = "") -> Findi
 def _broken(module: str) -> str | None:
     """Why a module cannot be imported; None if it can."""
     with (
-        patch.dict(os.environ, QUIET),
+        environment(QUIET),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):

@@ -7,7 +7,15 @@ turns the value back into YAML (``render``), so that ``parse(render(value)) == v
 
 from __future__ import annotations
 
-from pruneflow.modifiers.fields.base import Kind, Schema, any_of, option, referable, schema_of
+from pruneflow.modifiers.fields.base import (
+    Kind,
+    Schema,
+    any_of,
+    declared_fields,
+    option,
+    referable,
+    schema_of,
+)
 from pruneflow.modifiers.fields.granularity import GranularityKind
 from pruneflow.modifiers.fields.layers import Patterns, TargetsKind
 from pruneflow.modifiers.fields.numbers import (
@@ -39,6 +47,7 @@ __all__ = [
     "TimeTable",
     "Times",
     "any_of",
+    "declared_fields",
     "option",
     "referable",
     "schema_of",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, field
+from dataclasses import MISSING, Field, field, fields
 from typing import Any, Protocol
 
 Schema = dict[str, Any]
@@ -41,6 +41,11 @@ def option(kind: Kind, doc: str, default: Any = MISSING) -> Any:
         default: The value where the recipe says nothing; without it the field is required.
     """
     return field(default=default, metadata={"kind": kind, "doc": doc})
+
+
+def declared_fields(declaration: Any) -> list[Field[Any]]:
+    """The fields that a recipe may set, of a modifier or its class."""
+    return [declared for declared in fields(declaration) if "kind" in declared.metadata]
 
 
 def schema_of(kind: Kind) -> Schema:
