@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pruneflow.pruning.scope import find_layers
     from pruneflow.recipe.compiler import compile_plan
     from pruneflow.recipe.compose import load_recipe
+    from pruneflow.structure.resizing import resize
     from pruneflow.timeline import Horizon
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _HOMES = {
     "load": "pruneflow.deploy.loading",
     "load_recipe": "pruneflow.recipe.compose",
     "prune": "pruneflow.loop.api",
+    "resize": "pruneflow.structure.resizing",
 }
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "load",
     "load_recipe",
     "prune",
+    "resize",
 ]
 
 

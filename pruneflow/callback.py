@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from pruneflow import lightning_trainer, mask_statistics
 from pruneflow.engine import Engine
 from pruneflow.errors import ResumeError
-from pruneflow.modifiers.base import Event
+from pruneflow.lightning_calibration import calibration_for
+from pruneflow.loop.resizing import resize_when_loading
+from pruneflow.modifiers.events import Event
+from pruneflow.pruning.oneshot.calibration import Calibration
+from pruneflow.recipe.anatomy import Anatomy
 from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.compose import load_recipe
 from pruneflow.recipe.declaration import Recipe
@@ -35,6 +42,9 @@ class RecipeCallback(Callback):
         overrides: Changes as on the command line: ``["modifiers.prune.schedule=linear"]``.
         steps_per_epoch: Optimizer updates in an epoch, for loaders of unknown length and for
             manual optimization that does not update in every batch.
+        calibration: Batches to use instead of the training data by words that watch the module on
+            some (``oneshot_prune``, ``recalibrate_bn``): a list, a loader or a function that
+            returns an iterable.
         seed: Seeds whatever is random in the recipe.
 
     Raises:
@@ -49,6 +59,7 @@ class RecipeCallback(Callback):
         overrides: Sequence[str] = (),
         *,
         steps_per_epoch: int | None = None,
+        calibration: Any = None,
         seed: int = 0,
     ) -> None:
         if not isinstance(recipe, Recipe):
@@ -57,6 +68,7 @@ class RecipeCallback(Callback):
             raise ValueError("a Recipe is complete: sparsity and overrides need its name or file")
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
+        self.calibration = calibration
         self.seed = seed
         self.plan: Plan | None = None
         self.engine: Engine | None = None
@@ -64,6 +76,9 @@ class RecipeCallback(Callback):
         self._before = (0, 0)
         self._rate = math.nan
         self._max_epochs: int | None = None
+        self._watched: Calibration | None = None
+        self._anatomy: Anatomy | None = None
+        self._resizing: RemovableHandle | None = None
 
     @property
     def state_key(self) -> str:
@@ -89,15 +104,29 @@ class RecipeCallback(Callback):
         self._restored = PruneState.from_state_dict(state_dict) if state_dict else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Note the run's length before SWA adds an epoch of its own to it."""
+        """Note the run's length before SWA adds an epoch; let checkpoints bring their sizes."""
         self._max_epochs = trainer.max_epochs
+        if lightning_trainer.shrinks(self.recipe):
+            self._let_go_of_sizes()
+            before = partial(self._examine, pl_module) if stage == "fit" else None
+            self._resizing = resize_when_loading(pl_module, before=before)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """See base class."""
+        self._let_go_of_sizes()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compile the recipe for this module and this trainer."""
         horizon = lightning_trainer.horizon(trainer, self.steps_per_epoch, self._max_epochs)
         if lightning_trainer.undeclared(trainer).fast_dev_run:
             horizon = Horizon(horizon.steps_per_epoch)  # as long as the recipe likes
-        self.plan = compile_for(self.recipe, pl_module, horizon)
+        lightning_trainer.refuse_shrinking(trainer, self.recipe)
+        begins = self._restored is None and not (trainer.global_step or trainer.current_epoch)
+        if begins or self._anatomy is None:
+            self._examine(pl_module)
+        self.plan = compile_for(self.recipe, pl_module, horizon, anatomy=self._anatomy)
+        self._watched = calibration_for(self.plan, trainer, pl_module, self.calibration, self.seed)
+        lightning_trainer.require_own_backward(pl_module, self.plan)
         if any(event.action == "rewind" for event in self.plan.events):
             lightning_trainer.refuse_early_stopping(trainer, self.recipe.name)
 
@@ -109,6 +138,7 @@ class RecipeCallback(Callback):
             state = self._earlier_state()
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         self.engine = Engine(self.plan, pl_module, (), schedulers, self.seed, state)
+        self.engine.network.calibration = self._watched
         self._guard(trainer, pl_module)
         if state is None:
             self._advance(trainer, pl_module, 0)
@@ -124,6 +154,15 @@ class RecipeCallback(Callback):
         self._before = (trainer.global_step, self.engine.updates)
         self._rate = self.engine.rate
 
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor
+    ) -> None:
+        """Add to the loss what the recipe adds, in the graph that Lightning goes back through."""
+        if self.engine is not None and pl_module.automatic_optimization:
+            total = self.engine.loss(loss, lightning_trainer.loss_scale(trainer))
+            if total is not loss:
+                loss.copy_(total)
+
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Under manual optimization a module may clip gradients before the optimizer's step."""
         if self.engine is not None and not pl_module.automatic_optimization:
@@ -132,11 +171,12 @@ class RecipeCallback(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Mask gradients before they are clipped; guard optimizers that were built anew."""
+        """Use gradients before they are clipped; guard optimizers that were built anew."""
         assert self.engine is not None
         if not self.engine.is_guarded(optimizer):
             self._guard(trainer, pl_module)
-        self.engine.mask_gradients()
+        if pl_module.automatic_optimization or self.engine.awaits_gradients:
+            self.engine.use_gradients(optimizer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -179,12 +219,21 @@ class RecipeCallback(Callback):
         assert self.engine is not None
         self.engine.network.averages = lightning_trainer.averages(trainer)
         events = self.fire_due(trainer, pl_module, step)
-        if any(event.action in ("prune", "rewind") for event in events):
+        if any(event.action in ("grow", "prune", "rewind", "shrink") for event in events):
             lightning_trainer.forget_rankings(trainer)
-        if any(event.quota is not None for event in events):
+        if any(event.counts_zeros for event in events):
             loggers = trainer.loggers if trainer.is_global_zero else ()
             mask_statistics.log(loggers, self.engine, max(self.clock - 1, 0))
         return events
+
+    def _examine(self, pl_module: LightningModule) -> None:
+        """Note what the module is like before anything is removed from it."""
+        self._anatomy = lightning_trainer.anatomy(self.recipe, pl_module)
+
+    def _let_go_of_sizes(self) -> None:
+        if self._resizing is not None:
+            self._resizing.remove()
+            self._resizing = None
 
     def _earlier_state(self) -> PruneState:
         """The state with which a trainer that has trained before goes on.
@@ -202,7 +251,7 @@ class RecipeCallback(Callback):
     def _guard(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Guard the trainer's optimizers.
 
-        Lightning computes gradients inside an automatic ``optimizer.step``; they are masked in
+        Lightning computes gradients inside an automatic ``optimizer.step``; they are used in
         ``on_before_optimizer_step`` there, and as the step begins elsewhere.
         """
         assert self.engine is not None

@@ -14,7 +14,7 @@ A training loop drives it like this::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,10 +22,15 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from pruneflow.modifiers.base import Event, RateSpan
+from pruneflow.errors import TrainingError
+from pruneflow.lending import Lending
+from pruneflow.loss_terms import LossTerms
+from pruneflow.modifiers.duties import Gathering, GradientSpan
+from pruneflow.modifiers.events import Event
 from pruneflow.network import Network
+from pruneflow.operations import gathering, rewinding
 from pruneflow.pruning.masks import digest
-from pruneflow.recipe.plan import Plan
+from pruneflow.recipe.plan import AnyDuty, Plan
 from pruneflow.state import PruneState
 
 
@@ -58,8 +63,12 @@ class Engine:
         plan.require_past(self.state.journal, self.state.clock)
         self.network = Network(model, optimizers, schedulers, self.state, seed)
         self.updates = 0
+        self.awaits_gradients = False
         self._hooks: dict[Optimizer, list[RemovableHandle]] = {}
-        self._lent: dict[int, list[Any]] = {}
+        self._lending = Lending(plan, self.network)
+        self._loss_terms = LossTerms(plan, self.network)
+        self._gatherings = plan.duties_of(Gathering)
+        self._gradient_spans = plan.duties_of(GradientSpan)
         self.guard(optimizers)
 
     def advance(self, step: int) -> list[Event]:
@@ -68,47 +77,51 @@ class Engine:
         Call it right after the update that makes ``step``, before anything looks at the
         weights; and with 0 before training.
         """
-        fired = []
-        for event in self.plan.events_between(self.state.clock, step):
+        fired = list(self.plan.events_between(self.state.clock, step))
+        for event in fired:
+            self._loss_terms.detach()  # they watch batches of the training alone
             self._move_to(event.step)
             self.network.rebind()
             self.plan.recipe.modifiers[event.modifier].fire(event, self.network)
             if event.action == "change":
                 self.network.enforce()
             self.state.journal.append(self._entry(event))
-            fired.append(event)
         self._move_to(step)
+        self._forget_scores()
+        self._loss_terms.follow()
         return fired
 
     def settle(self) -> None:
         """Right before a batch or an update: take in what schedulers did since the last events."""
-        self.network.settle()
-        span = self._span()
-        if span is not None and span.start == self._rate_clock():
-            self.network.note_own_rates(span.modifier)
+        rewinding.settle(self.network)
+        self._lending.settle()
 
-    def guard(self, optimizers: Sequence[Optimizer], mask_gradients: bool = True) -> None:
+    def guard(self, optimizers: Sequence[Optimizer], has_gradients: bool = True) -> None:
         """Guard these optimizers, and let go of any others: all that the model has.
 
         Args:
             optimizers: Plain ``torch`` optimizers, also after some were built anew.
-            mask_gradients: Mask gradients as a step begins. Pass False where gradients come
-                later than that, and call ``mask_gradients`` once they are there.
+            has_gradients: Gradients are there as a step begins. Pass False where they come
+                later than that, and call ``use_gradients`` once they are there.
         """
         self.detach()
         self.network.optimizers = list(optimizers)
         self.network.rebind()
+        self._loss_terms.follow()
 
         def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self.settle()
-            if mask_gradients:
+            self.awaits_gradients = has_gradients and _has_closure(args, kwargs)
+            if self.awaits_gradients:
                 self.network.mask_gradients()
-            self._lend_rate(optimizer)
+            elif has_gradients:
+                self.use_gradients(optimizer)
+            self._lending.lend(optimizer)
 
         def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            self._return_rate(optimizer)
-            late = mask_gradients and bool(len(args) > 1 or kwargs)  # gradients of a closure
-            self.network.apply_masks(optimizer, late)
+            self._lending.give_back(optimizer)
+            self.network.apply_masks(optimizer, has_gradients and _has_closure(args, kwargs))
+            self._require_used(optimizer)
             self.updates += 1
 
         for optimizer in optimizers:
@@ -118,9 +131,10 @@ class Engine:
             ]
 
     def detach(self) -> None:
-        """Let go of every optimizer; a rate that is lent at this moment goes back."""
+        """Let go of model and optimizers; a rate that is lent at this moment goes back."""
+        self._loss_terms.detach()
         for optimizer, handles in self._hooks.items():
-            self._return_rate(optimizer)
+            self._lending.give_back(optimizer)
             for handle in handles:
                 handle.remove()
         self._hooks.clear()
@@ -129,9 +143,53 @@ class Engine:
         """Whether this optimizer is guarded."""
         return optimizer in self._hooks
 
-    def mask_gradients(self) -> None:
-        """Mask gradients now, e.g. before they are clipped."""
-        self.network.mask_gradients()
+    def loss(self, loss: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        """The loss of the batch with what the recipe adds to it, to go backward from.
+
+        Args:
+            loss: That of the task.
+            scale: What it was multiplied by already.
+
+        Raises:
+            TrainingError: The network has not given what is to be added.
+        """
+        return self._loss_terms.add(loss, scale)
+
+    def require_loss(self, how: str) -> None:
+        """Make sure that ``loss`` was called since the last step, where the recipe adds to it.
+
+        Args:
+            how: What calls it, for the message.
+
+        Raises:
+            TrainingError: It was not.
+        """
+        self._loss_terms.require_added(how)
+
+    def mask_gradients(self, names: Collection[str] | None = None) -> None:
+        """Mask gradients now, e.g. before they are clipped.
+
+        Args:
+            names: Of these weights; by default of all.
+        """
+        gathering.mask_gradients(self.network, self._now(self._gatherings), names)
+
+    def use_gradients(self, optimizer: Optimizer) -> None:
+        """The gradients of an update are there: mask them, learn from them, change them.
+
+        Args:
+            optimizer: What is about to use them.
+        """
+        self.awaits_gradients = False
+        gatherings, changes = self._now(self._gatherings), self._now(self._gradient_spans)
+        if not gatherings and not changes:
+            self.network.mask_gradients()
+            return
+        own = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+        moved = {name: w for name, w in self.network.weights.items() if id(w) in own}
+        gathering.gather(self.network, gatherings, moved)
+        for span in changes:
+            span.change({name: w for name, w in moved.items() if w.grad is not None})
 
     @property
     def sparsity(self) -> float:
@@ -141,28 +199,27 @@ class Engine:
     @property
     def nonzeros(self) -> int:
         """Weights left, of those that the recipe prunes."""
-        return self.plan.size - sum(self.network.zeros.values())
+        return self.plan.size - sum(self._gone(layer.name) for layer in self.plan.layers)
 
     @property
     def layer_sparsity(self) -> dict[str, float]:
         """Share of zeros in each layer that has a mask."""
-        sizes = {layer.name: layer.size for layer in self.plan.layers}
-        return {name: zeros / sizes[name] for name, zeros in self.network.zeros.items()}
+        known = {*self.state.masks, *self.state.removed}
+        layers = [layer for layer in self.plan.layers if layer.name in known]
+        return {layer.name: self._gone(layer.name) / layer.size for layer in layers}
 
     @property
     def rate(self) -> float:
         """The rate of the next update (or the run's last), in the first optimizer's first group."""
-        if not self.network.optimizers:
-            return float("nan")
-        optimizer = self.network.optimizers[0]
-        span = self._span()
-        if span is None:
-            return float(optimizer.param_groups[0]["lr"])
-        return span.rate(self._rate_clock(), self._own_rates(span, optimizer)[0])
+        return self._lending.rate
 
     def _move_to(self, step: int) -> None:
         self.state.rate_clock += step - max(self.state.clock, 0)
         self.state.clock = step
+
+    def _gone(self, name: str) -> int:
+        """Weights of a layer that are pruned or removed."""
+        return self.network.zeros.get(name, 0) + self.state.removed.get(name, 0)
 
     def _entry(self, event: Event) -> dict[str, Any]:
         return {
@@ -176,35 +233,27 @@ class Engine:
             "mask_hash": digest(self.state.masks),
         }
 
-    def _span(self) -> RateSpan | None:
-        clock = self._rate_clock()
-        return next((span for span in self.plan.rate_spans if span.covers(clock)), None)
+    def _now(self, duties: Sequence[AnyDuty]) -> list[AnyDuty]:
+        """Those at work in the update that begins."""
+        return [duty for duty in duties if duty.covers(self.state.clock)]
 
-    def _rate_clock(self) -> int:
-        """The clock of the next update; after the last one, of that."""
-        return self.state.rate_clock - int(self.state.clock >= self.plan.total)
+    def _require_used(self, optimizer: Optimizer) -> None:
+        """Make sure that whoever needs gradients has seen those of the update just made."""
+        duties = [*self._now(self._gatherings), *self._now(self._gradient_spans)]
+        if self.awaits_gradients and duties:
+            raise TrainingError(
+                f"modifiers.{duties[0].modifier}: needs gradients before an update, but "
+                f"{type(optimizer).__name__} computes them in a closure: call backward() before "
+                "step(), and step() without one"
+            )
 
-    def _own_rates(self, span: RateSpan, optimizer: Optimizer) -> list[float]:
-        """The module's own rate of each group; a group added since has what it has now."""
-        noted = self.state.own_rates.get(span.modifier, [])
-        index = self.network.optimizers.index(optimizer)
-        kept = noted[index] if index < len(noted) else []
-        return kept + [float(group["lr"]) for group in optimizer.param_groups[len(kept) :]]
+    def _forget_scores(self) -> None:
+        """Drop what nobody will look at any more."""
+        for key in list(self.state.scores):
+            if all(duty.end <= self.state.clock for duty in self._gatherings if duty.key == key):
+                del self.state.scores[key]
 
-    def _lend_rate(self, optimizer: Optimizer) -> None:
-        self._return_rate(optimizer)  # lent still where a closure raised
-        span = self._span()
-        if span is not None:
-            self._lent[id(optimizer)] = [group["lr"] for group in optimizer.param_groups]
-            for group, own in zip(
-                optimizer.param_groups, self._own_rates(span, optimizer), strict=True
-            ):
-                rate = span.rate(self._rate_clock(), own)
-                lr = group["lr"]
-                group["lr"] = torch.full_like(lr, rate) if isinstance(lr, torch.Tensor) else rate
 
-    def _return_rate(self, optimizer: Optimizer) -> None:
-        for group, lr in zip(
-            optimizer.param_groups, self._lent.pop(id(optimizer), ()), strict=False
-        ):
-            group["lr"] = lr
+def _has_closure(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a step was given something that computes gradients."""
+    return bool(len(args) > 1 or kwargs)

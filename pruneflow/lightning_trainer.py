@@ -6,14 +6,22 @@ import math
 from typing import Any
 
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
 from pruneflow.errors import PlanError, Problem
+from pruneflow.modifiers.duties import LossSpan
+from pruneflow.recipe.anatomy import Anatomy, anatomy_of
+from pruneflow.recipe.declaration import Recipe
+from pruneflow.recipe.plan import Plan
 from pruneflow.timeline import Horizon
+from pruneflow.zoo.classifier import Classifier
+
+IMAGE = 32
+"""Pixels along a side, for a model that takes images of any size."""
 
 
-def undeclared(trainer: Trainer) -> Any:
+def undeclared(trainer: Trainer | LightningModule) -> Any:
     """The trainer, for what its connectors set and its class does not declare."""
     return trainer
 
@@ -56,6 +64,25 @@ def horizon(
     return Horizon(steps_per_epoch, min(limits) if limits else None)
 
 
+def loss_scale(trainer: Trainer) -> float:
+    """What Lightning has multiplied a loss by when it goes backward from it."""
+    scaler = getattr(undeclared(trainer).precision_plugin, "scaler", None)
+    scale = 1.0 if scaler is None else float(scaler.get_scale())
+    return scale / trainer.accumulate_grad_batches
+
+
+def require_own_backward(module: LightningModule, plan: Plan) -> None:
+    """Make sure that Lightning goes backward where a recipe adds to the loss.
+
+    Raises:
+        PlanError: The module does so by itself.
+    """
+    if not module.automatic_optimization and (spans := plan.duties_of(LossSpan)):
+        name = spans[0].modifier
+        text = f"modifiers.{name}: changes the loss, which needs automatic optimization"
+        raise PlanError(Problem(plan.recipe.locate(("modifiers", name)), text))
+
+
 def averages(trainer: Trainer) -> list[nn.Module]:
     """Averaged copies of the weights that callbacks keep (EMA, SWA)."""
     found = [getattr(callback, "_average_model", None) for callback in callbacks(trainer)]
@@ -88,6 +115,50 @@ def refuse_early_stopping(trainer: Trainer, recipe: str) -> None:
                 "remove EarlyStopping"
             )
             raise PlanError(Problem("", text))
+
+
+def shrinks(recipe: Recipe) -> str:
+    """The first modifier of a recipe that removes channels, or the empty string."""
+    return next((m.name for m in recipe.modifiers.values() if m.type == "shrink"), "")
+
+
+def refuse_shrinking(trainer: Trainer, recipe: Recipe) -> None:
+    """Refuse to remove channels where others would go on with parameters that are gone.
+
+    Raises:
+        PlanError: A strategy or a callback keeps references or copies.
+    """
+    name = shrinks(recipe)
+    if not name:
+        return
+    strategy = type(trainer.strategy)
+    keeps = None
+    if "SingleDeviceStrategy" not in {cls.__name__ for cls in strategy.__mro__}:
+        keeps = f"{strategy.__name__}: train on one device, Trainer(devices=1)"
+    for callback in callbacks(trainer):
+        if hasattr(callback, "_average_model"):
+            keeps = f"{type(callback).__name__}: average weights in a run that begins shrunk"
+    if keeps:
+        text = f"modifiers.{name}: replaces parameters, which cannot be told to {keeps}"
+        raise PlanError(Problem(recipe.locate(("modifiers", name)), text))
+
+
+def example_of(module: LightningModule) -> Any:
+    """What a module takes as input: what it says itself, or an image for one of ours."""
+    if module.example_input_array is not None or not isinstance(module, Classifier):
+        return module.example_input_array
+    size = module.size or IMAGE
+    return torch.zeros(2, module.channels or 1, size, size)
+
+
+def anatomy(recipe: Recipe, module: LightningModule) -> Anatomy:
+    """``anatomy_of`` a module without its trainer: a copy of it shall be no copy of that."""
+    trainer = undeclared(module)._trainer
+    undeclared(module)._trainer = None
+    try:
+        return anatomy_of(recipe, module, example_of(module))
+    finally:
+        undeclared(module)._trainer = trainer
 
 
 def callbacks(trainer: Trainer) -> list[Any]:

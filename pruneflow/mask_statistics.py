@@ -48,13 +48,13 @@ def log(loggers: Iterable[Any], engine: Engine, step: int) -> None:
 
 def unit_nonzeros(engine: Engine) -> Iterable[tuple[str, torch.Tensor]]:
     """For each layer the weights left of every output unit (rows,); a unit with 0 is dead."""
-    for name, mask in engine.state.masks.items():
+    for name, mask in _layer_masks(engine):
         yield name, mask.reshape(mask.shape[0], -1).count_nonzero(1).cpu()
 
 
 def magnitudes(engine: Engine) -> Iterable[tuple[str, torch.Tensor]]:
     """For each layer the absolute values of weights left, or of a sample of them."""
-    for name, mask in engine.state.masks.items():
+    for name, mask in _layer_masks(engine):
         weight, kept = engine.network.weights[name].detach().reshape(-1), mask.reshape(-1)
         if weight.numel() > SAMPLE:
             generator = torch.Generator().manual_seed(0)
@@ -62,6 +62,12 @@ def magnitudes(engine: Engine) -> Iterable[tuple[str, torch.Tensor]]:
             places = places.to(weight.device)
             weight, kept = weight[places], kept[places]
         yield name, weight[kept.ne(0)].abs().float().cpu()
+
+
+def _layer_masks(engine: Engine) -> Iterable[tuple[str, torch.Tensor]]:
+    """The masks of layers, without those of biases and norms."""
+    masks = engine.state.masks
+    return ((layer.name, masks[layer.name]) for layer in engine.plan.layers if layer.name in masks)
 
 
 def _histograms(logger: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,15 +11,16 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from pruneflow import snapshots
 from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError, TrainingError
-from pruneflow.optimizer_memory import mask_memory, moved_by, restore_schedule, schedule_state
+from pruneflow.optimizer_memory import mask_memory, moved_by
 from pruneflow.pruning.allocation import Quota
-from pruneflow.pruning.criteria import CRITERIA
+from pruneflow.pruning.criteria import CRITERIA, Criterion
+from pruneflow.pruning.gathering import GatheredScore
 from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
 from pruneflow.pruning.masks import Masks, count_zeros, is_finite
+from pruneflow.pruning.oneshot.calibration import Calibration
 from pruneflow.pruning.scoring import streams
-from pruneflow.state import PruneState, detached_copy
+from pruneflow.state import PruneState
 
 
 class Network:
@@ -36,6 +37,7 @@ class Network:
         weights: Every parameter by name; an event of action ``change`` may write to them.
         zeros: Pruned weights of every layer that has a mask.
         averages: Modules that hold averaged copies of the weights; they are masked too.
+        calibration: What the network can be watched on, if there is anything.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Network:
         self.optimizers = list(optimizers)
         self.schedulers = list(schedulers)
         self.averages: Sequence[nn.Module] = ()
+        self.calibration: Calibration | None = None
         self.state = state
         self.seed = seed
         self.weights = dict(model.named_parameters())
@@ -59,6 +62,8 @@ class Network:
                     f"the checkpoint's mask of '{name}' fits no weight of this network"
                 )
         state.masks = {name: mask.to(self.weights[name]) for name, mask in state.masks.items()}
+        for totals in state.scores.values():
+            totals.update({n: total.to(self.weights[n].device) for n, total in totals.items()})
         self._exact: set[int] = set()
         self._pair_up()
 
@@ -76,12 +81,17 @@ class Network:
                 torch._foreach_add_(weights, 0.0)  # -0.0 + 0.0 is +0.0
 
     @torch.no_grad()
-    def mask_gradients(self) -> None:
-        """Take pruned weights out of the gradient, so that neither momentum nor norm sees them."""
+    def mask_gradients(self, names: Collection[str] | None = None) -> None:
+        """Take pruned weights out of gradients, so that neither momentum nor norm sees them.
+
+        Args:
+            names: Of these weights; by default of all.
+        """
+        masks = self.state.masks
         pairs = [
-            (weight.grad, mask)
-            for weight, mask in zip(self._masked, self._masks, strict=True)
-            if weight.grad is not None
+            (gradient, masks[name])
+            for name in (masks if names is None else names)
+            if name in masks and (gradient := self.weights[name].grad) is not None
         ]
         if pairs:
             torch._foreach_mul_([grad for grad, _ in pairs], [mask for _, mask in pairs])
@@ -94,100 +104,85 @@ class Network:
         quota: Quota,
         criterion: str,
         granularity: Granularity = UNSTRUCTURED,
+        key: str = "",
     ) -> None:
         """Mask the lowest-scoring weights until the quota is met; pruned ones stay pruned.
+
+        Args:
+            names: Of the weights.
+            quota: How many are to go.
+            criterion: Scores them.
+            granularity: What goes together.
+            key: Where their scores were gathered, for a criterion that gathers them.
 
         Raises:
             NonFiniteError: A weight is NaN or infinite.
             FrozenMaskError: The mask of one of the layers is frozen.
+            TrainingError: A weight has had no gradient to be scored by.
         """
-        self._require_finite(names)
-        weights = {name: self.weights[name] for name in names}
-        scores = streams(weights, self.state.masks, CRITERIA[criterion], self._generator)
-        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        self.require_finite(names)
+        quota = self.remaining(quota)
+        how = CRITERIA[criterion]
+        scores = streams(self.scored(names, how, key), self.state.masks, how, self.generator)
+        shapes = {name: tuple(self.weights[name].shape) for name in names}
         pruned = granularity.choose(scores, shapes, quota)
-        self._install({name: pruned.pop(name).logical_not_() for name in names})
+        self.install({name: pruned.pop(name).logical_not_() for name in names})
+        if isinstance(how, GatheredScore) and how.since != "start":
+            self.state.scores.pop(key, None)
+
+    def remaining(
+        self,
+        quota: Quota,
+        removed: Mapping[str, int] | None = None,
+        pruned: Mapping[str, int] | None = None,
+    ) -> Quota:
+        """A quota of the network as it was at first, for what is there of it now.
+
+        Args:
+            quota: In weights of layers, or in whatever the others are counted in.
+            removed: What was taken out; by default weights of layers.
+            pruned: What is there and pruned; by default weights of layers.
+
+        Raises:
+            TrainingError: More is gone already.
+        """
+        removed = self.state.removed if removed is None else removed
+        try:
+            return quota.remaining(removed, self.zeros if pruned is None else pruned)
+        except ValueError as error:
+            raise TrainingError(
+                f"pruned weights do not grow back, but at step {self.state.clock} {error}: "
+                "prune more, or before channels are removed"
+            ) from None
+
+    def scored(self, names: Sequence[str], how: Criterion, key: str) -> dict[str, torch.Tensor]:
+        """What a criterion scores: the weights, or what it has gathered for them.
+
+        Raises:
+            TrainingError: There was no gradient to gather.
+        """
+        if not isinstance(how, GatheredScore):
+            return {name: self.weights[name] for name in names}
+        gathered = self.state.scores.get(key, {})
+        if missing := next((name for name in names if name not in gathered), None):
+            raise TrainingError(
+                f"'{missing}' is to be scored by gradients at step {self.state.clock}, but no "
+                "optimizer has moved it by one: leave it out of the targets"
+            )
+        return {name: gathered[name].to(self.weights[name].device) for name in names}
 
     def freeze(self, names: Sequence[str]) -> None:
         """Fix masks; a layer without one takes the zeros its weights hold."""
         fresh = [name for name in names if name not in self.state.masks]
-        self._require_finite(fresh)
-        self._install({name: self.weights[name].detach().ne(0) for name in fresh})
+        self.require_finite(fresh)
+        self.install({name: self.weights[name].detach().ne(0) for name in fresh})
         self.state.frozen.update(names)
-
-    def shuffle_masks(self, names: Sequence[str]) -> None:
-        """Move every layer's zeros to random places."""
-        shuffled = {}
-        for name in names:
-            mask = self.state.masks[name]
-            order = torch.randperm(mask.numel(), generator=self._generator(name))
-            shuffled[name] = mask.reshape(-1)[order.to(mask.device)].ne(0)
-        self._install(shuffled)
-
-    def take_snapshot(self, key: str, weights: bool) -> None:
-        """Keep what ``rewind`` restores: the schedule, and the weights where asked for."""
-        snapshot = snapshots.take(self.model, self.optimizers, self.averages) if weights else {}
-        snapshot["rate_clock"] = self.state.rate_clock
-        snapshot["own_rates"] = detached_copy(self.state.own_rates)
-        snapshot["schedule"] = schedule_state(self.schedulers, self.optimizers)
-        self.state.snapshots[key] = snapshot
-        self.state.unsettled_snapshot = key
-
-    @torch.no_grad()
-    def rewind(self, key: str) -> None:
-        """Go back to a snapshot; masks stay, and what comes back is masked."""
-        snapshot = self.state.snapshots[key]
-        if "tensors" in snapshot:
-            snapshots.restore(snapshot, self.model, self.optimizers, self.averages)
-        self.state.rate_clock = snapshot["rate_clock"]
-        self.state.own_rates = detached_copy(snapshot["own_rates"])
-        restore_schedule(self.schedulers, self.optimizers, snapshot["schedule"])
-        self.state.unsettled_rewind = key
-        self.enforce()
-
-    def settle(self) -> None:
-        """Right before a batch: make good what schedulers did behind our back.
-
-        One that waits for a metric steps after validation, and so after the events of an
-        epoch's end: a snapshot of that moment has to have that step, a rewind must not.
-        """
-        if self.state.unsettled_snapshot:
-            self.state.snapshots[self.state.unsettled_snapshot]["schedule"] = schedule_state(
-                self.schedulers, self.optimizers
-            )
-        if self.state.unsettled_rewind:
-            kept = self.state.snapshots[self.state.unsettled_rewind]["schedule"]
-            restore_schedule(self.schedulers, self.optimizers, kept)
-        self.state.unsettled_snapshot = self.state.unsettled_rewind = ""
-
-    @torch.no_grad()
-    def redraw_weights(self, key: str) -> None:
-        """Random re-initialization: shuffle the initial values of every trained tensor within it.
-
-        Where initial values are drawn independently of each other, this is a fresh draw.
-
-        Args:
-            key: The snapshot that holds the initial values, those of pruned weights too.
-        """
-        for name, weight in self.weights.items():
-            if weight.requires_grad:
-                initial = self.state.snapshots[key]["tensors"][name].reshape(-1)
-                order = torch.randperm(weight.numel(), generator=self._generator(name))
-                weight.copy_(initial[order.to(initial.device)].view_as(weight))
-        self.enforce()
-
-    def note_own_rates(self, key: str) -> None:
-        """Keep the rates of this moment as those a modifier takes over."""
-        self.state.own_rates[key] = [
-            [float(group["lr"]) for group in optimizer.param_groups]
-            for optimizer in self.optimizers
-        ]
 
     @torch.no_grad()
     def enforce(self) -> None:
         """Make weights, their averages and the optimizers' memory agree with the masks."""
         self.apply_masks()
-        for average in self._average_modules():
+        for average in self.average_modules():
             parameters = dict(average.named_parameters())
             for name, mask in self.state.masks.items():
                 parameters[name].mul_(mask).add_(0.0)
@@ -214,13 +209,13 @@ class Network:
 
     # -- inside ----------------------------------------------------------------------------
 
-    def _generator(self, name: str) -> torch.Generator:
+    def generator(self, name: str) -> torch.Generator:
         """A generator that depends on the seed, the step and the name alone."""
         key = f"{self.seed}/{self.state.clock}/{name}".encode()
         seed = int.from_bytes(hashlib.sha256(key).digest()[:7], "big")
         return torch.Generator().manual_seed(seed)
 
-    def _require_finite(self, names: Iterable[str]) -> None:
+    def require_finite(self, names: Iterable[str]) -> None:
         for name in names:
             if not is_finite(self.weights[name]):
                 raise NonFiniteError(
@@ -229,7 +224,7 @@ class Network:
                     "learning rate or gradient clipping may help)"
                 )
 
-    def _install(self, kept: Mapping[str, torch.Tensor]) -> None:
+    def install(self, kept: Mapping[str, torch.Tensor]) -> None:
         """Make masks of booleans (True where a weight is kept), in place where there is one."""
         masks = self.state.masks
         for name, keep in kept.items():
@@ -253,6 +248,7 @@ class Network:
         self._masks = list(masks.values())
         self.zeros = {name: count_zeros(mask) for name, mask in masks.items()}
 
-    def _average_modules(self) -> Iterator[nn.Module]:
+    def average_modules(self) -> Iterator[nn.Module]:
+        """The averaged copies of the network themselves."""
         for average in self.averages:
             yield average.module if isinstance(average, AveragedModel) else average

@@ -9,7 +9,9 @@ import torch
 from torch import optim
 from torch.optim import Optimizer
 
+from pruneflow.errors import TrainingError
 from pruneflow.state import detached_copy
+from pruneflow.structure import slice_tensor
 
 BY_ELEMENT: tuple[type[Optimizer], ...] = (
     optim.ASGD,
@@ -43,6 +45,54 @@ def mask_memory(optimizer: Optimizer, masks: Mapping[torch.Tensor, torch.Tensor]
             if isinstance(value, torch.Tensor) and value.shape == weight.shape:
                 value.mul_(mask)
     return type(optimizer) in BY_ELEMENT
+
+
+def replace_parameters(
+    optimizer: Optimizer,
+    new: Mapping[torch.Tensor, torch.Tensor],
+    kept: Mapping[torch.Tensor, Mapping[int, Sequence[int]]],
+) -> None:
+    """Give an optimizer other parameters in the places of its own, in place.
+
+    Args:
+        optimizer: Its groups keep their settings.
+        new: For each parameter the one that takes its place.
+        kept: Of the memory of each, the indices of the dimensions that shrink; what is of one
+            size there, such as a mean, stays.
+
+    Raises:
+        TrainingError: Its memory has no such dimensions.
+    """
+    if isinstance(optimizer, optim.LBFGS):
+        raise TrainingError("LBFGS remembers all weights as one: its network cannot shrink")
+    state = {
+        new.get(weight, weight): {
+            key: _cut(optimizer, weight, value, kept[weight]) if weight in new else value
+            for key, value in memory.items()
+        }
+        for weight, memory in optimizer.state.items()
+    }
+    optimizer.state.clear()
+    optimizer.state.update(state)
+    for group in optimizer.param_groups:
+        group["params"][:] = [new.get(weight, weight) for weight in group["params"]]
+
+
+def _cut(
+    optimizer: Optimizer, weight: torch.Tensor, value: Any, kept: Mapping[int, Sequence[int]]
+) -> Any:
+    if not isinstance(value, torch.Tensor) or value.numel() == 1:
+        return value
+    alike = value.dim() == weight.dim() and all(
+        size in (1, own) for size, own in zip(value.shape, weight.shape, strict=True)
+    )
+    if not alike:
+        raise TrainingError(
+            f"{type(optimizer).__name__} remembers of a weight of shape {list(weight.shape)} a "
+            f"tensor of shape {list(value.shape)}: its network cannot shrink"
+        )
+    shrinks = {dim: indices for dim, indices in kept.items() if value.shape[dim] > 1}
+    return slice_tensor(value, shrinks)
 
 
 def moved_by(

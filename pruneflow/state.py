@@ -10,7 +10,7 @@ import torch
 from pruneflow.errors import ResumeError
 from pruneflow.pruning.masks import Masks
 
-VERSION = 1
+VERSION = 2
 
 Snapshot = dict[str, Any]
 
@@ -24,6 +24,9 @@ class PruneState:
         rate_clock: The clock that learning rates run on; rewinding turns it back.
         masks: One tensor of ones and zeros for each weight that has a mask.
         frozen: Weights whose mask is fixed.
+        removed: Of parameters that have lost channels for good, how many weights that were.
+        gone: Those channels, by group, in the numbers that they had at first.
+        scores: What was gathered from gradients, weight by weight, by key and name.
         snapshots: What a rewind restores, by modifier.
         own_rates: The module's own rate of each group of each optimizer at the moment a
             modifier took it over, by modifier.
@@ -37,6 +40,9 @@ class PruneState:
     rate_clock: int = 0
     masks: Masks = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)
+    removed: dict[str, int] = field(default_factory=dict)
+    gone: dict[str, list[int]] = field(default_factory=dict)
+    scores: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     own_rates: dict[str, list[list[float]]] = field(default_factory=dict)
     unsettled_snapshot: str = ""
@@ -51,6 +57,9 @@ class PruneState:
             "rate_clock": self.rate_clock,
             "masks": {name: mask.ne(0) for name, mask in self.masks.items()},
             "frozen": sorted(self.frozen),
+            "removed": dict(self.removed),
+            "gone": {name: list(channels) for name, channels in self.gone.items()},
+            "scores": {key: dict(totals) for key, totals in self.scores.items()},
             "snapshots": dict(self.snapshots),
             "own_rates": dict(self.own_rates),
             "unsettled_snapshot": self.unsettled_snapshot,
@@ -75,6 +84,9 @@ class PruneState:
             rate_clock=state["rate_clock"],
             masks=dict(state["masks"]),
             frozen=set(state["frozen"]),
+            removed=dict(state["removed"]),
+            gone={name: list(channels) for name, channels in state["gone"].items()},
+            scores={key: dict(totals) for key, totals in state["scores"].items()},
             snapshots=dict(state["snapshots"]),
             own_rates=dict(state["own_rates"]),
             unsettled_snapshot=state["unsettled_snapshot"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,11 +13,11 @@ from torch.nn.functional import smooth_l1_loss
 from torch.optim import SGD, Optimizer
 
 from pruneflow.engine import Engine
-from pruneflow.pruning.scope import find_layers
 from pruneflow.recipe import schema
-from pruneflow.recipe.compiler import compile_plan
+from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.plan import Plan
 from pruneflow.state import PruneState
+from pruneflow.structure import resize
 from pruneflow.timeline import Horizon
 
 EPOCH = 3
@@ -36,6 +36,19 @@ def small_net(bias: bool = True) -> nn.Module:
             fc2=nn.Linear(8, 5, bias),
             tanh2=nn.Tanh(),
             output=nn.Linear(5, 3, bias),
+        )
+    )
+
+
+def normed_net() -> nn.Module:
+    """6-8-3 with a batch norm between."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        OrderedDict(
+            fc1=nn.Linear(6, 8),
+            norm=nn.BatchNorm1d(8),
+            relu=nn.ReLU(),
+            output=nn.Linear(8, 3),
         )
     )
 
@@ -89,8 +102,31 @@ def plan_of(
 ) -> Plan:
     """Compile a recipe given as plain values."""
     recipe = schema.build({"modifiers": modifiers, **top})
-    layers = find_layers(small_net() if model is None else model)
-    return compile_plan(recipe, layers, Horizon(EPOCH, total))
+    model = small_net() if model is None else model
+    example = torch.zeros(2, next(model.parameters()).shape[1])
+    return compile_for(recipe, model, Horizon(EPOCH, total), example)
+
+
+class Watched:
+    """Five calibration batches of random inputs, wanted as they come."""
+
+    def __init__(self, features: int) -> None:
+        generator = torch.Generator().manual_seed(7)
+        self.inputs = [torch.randn(4, features, generator=generator) for _ in range(5)]
+
+    @property
+    def example(self) -> torch.Tensor:
+        return self.inputs[0]
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        return iter(self.inputs)
+
+    def forward(self, model: nn.Module, batch: torch.Tensor) -> Any:
+        return model(batch)
+
+    def loss(self, model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        output = model(batch)
+        return smooth_l1_loss(output, batch[:, : output.shape[1]])
 
 
 class Loop:
@@ -120,12 +156,16 @@ class Loop:
         seed: int = 0,
     ) -> None:
         self.model, self.accumulate, self.closure = net(), accumulate, closure
+        self.plan = plan_of(modifiers, self.model, total)
+        parts = None if saved is None else torch.load(io.BytesIO(saved), weights_only=True)
+        if parts is not None:
+            resize(self.model, parts["model"])
         made = optimizer(self.model)
         self.optimizers: list[Optimizer] = list(made) if isinstance(made, Sequence) else [made]
         self.schedulers = [] if scheduler is None else [scheduler(o) for o in self.optimizers]
-        state = None if saved is None else self._load(saved)
-        self.plan = plan_of(modifiers, self.model, total)
+        state = None if parts is None else self._load(parts)
         self.engine = Engine(self.plan, self.model, self.optimizers, self.schedulers, seed, state)
+        self.engine.network.calibration = Watched(next(self.model.parameters()).shape[1])
         self.rates: list[float] = []
         self.optimizers[0].register_step_pre_hook(self._note_rate)
         if state is None:
@@ -195,8 +235,11 @@ class Loop:
             }
         )
 
-    def _load(self, saved: bytes) -> PruneState:
-        parts = torch.load(io.BytesIO(saved), weights_only=True)
+    def batch_seed(self, step: int, part: int) -> int:
+        """What a batch is drawn from."""
+        return 1000 * step + part
+
+    def _load(self, parts: dict[str, Any]) -> PruneState:
         self.model.load_state_dict(parts["model"])
         for optimizer, part in zip(self.optimizers, parts["optimizers"], strict=True):
             optimizer.load_state_dict(part)
@@ -207,12 +250,12 @@ class Loop:
     def _backward(self, step: int) -> torch.Tensor:
         loss = torch.zeros(())
         for part in range(self.accumulate):
-            generator = torch.Generator().manual_seed(1000 * step + part)
+            generator = torch.Generator().manual_seed(self.batch_seed(step, part))
             size = next(self.model.parameters()).shape[1]
             batch = torch.randn(4, size, generator=generator)
             output = self.model(batch)
             wanted = batch[:, : output.shape[1]]
-            loss = smooth_l1_loss(output, wanted) / self.accumulate
+            loss = self.engine.loss(smooth_l1_loss(output, wanted)) / self.accumulate
             loss.backward()
         return loss
 

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from pruneflow.modifiers.lr import RAMPS
+from pruneflow.pruning.allocation import ALLOCATIONS
+from pruneflow.pruning.penalties import PENALTIES
 from pruneflow.pruning.scope import Layer
 from pruneflow.timeline import Horizon
 
@@ -120,10 +122,10 @@ def _prunes() -> st.SearchStrategy[dict[str, Any]]:
         every=times(),
         power=st.floats(0.5, 5),
         criterion=st.sampled_from(("magnitude", "random")),
-        allocation=st.sampled_from(("global", "uniform", "per_layer")),
+        allocation=st.sampled_from(list(ALLOCATIONS)),
         max_layer_sparsity=st.floats(0, 1),
         min_nonzeros=st.integers(0, 100),
-        granularity=st.just("unstructured") | _blocks(),
+        granularity=st.sampled_from(("unstructured", "filter")) | _blocks(),
     )
     return st.fixed_dictionaries(fixed, optional=more)
 
@@ -190,10 +192,88 @@ def _rates() -> st.SearchStrategy[dict[str, Any]]:
     return ramps | stairs
 
 
+def _spans() -> st.SearchStrategy[dict[str, Any]]:
+    during = {"start": times(), "end": times()}
+    penalty = {
+        "type": st.just("regularize"),
+        "kind": st.sampled_from(list(PENALTIES)),
+        "strength": st.floats(1e-9, 10),
+    }
+    still = {"type": st.just("trainable"), "value": st.just(False)}
+    decay = {"type": st.just("weight_decay")}
+    amount = st.sampled_from(("value", "factor"))
+    decays = st.builds(
+        lambda span, key, number: {**span, key: number},
+        st.fixed_dictionaries(decay, optional=during),
+        amount,
+        st.floats(0, 10),
+    )
+    penalties = st.fixed_dictionaries(penalty, optional=_optional(**during))
+    return penalties | st.fixed_dictionaries(still, optional=_optional(**during)) | decays
+
+
+def _moving_masks() -> st.SearchStrategy[dict[str, Any]]:
+    level = {
+        "allocation": st.sampled_from(list(ALLOCATIONS)),
+        "max_layer_sparsity": st.floats(0, 1),
+        "min_nonzeros": st.integers(0, 100),
+        "start": times(),
+        "end": times(),
+    }
+    dynamic = _optional(
+        **level,
+        every=times(),
+        drop_fraction=st.floats(0.01, 0.99),
+        growth=st.sampled_from(("gradient", "random")),
+        criterion=st.sampled_from(("magnitude", "random")),
+    )
+    return st.fixed_dictionaries(
+        {"type": st.just("dynamic_sparse"), "sparsity": sparsities()}, optional=dynamic
+    ) | st.fixed_dictionaries(
+        {"type": st.just("acdc"), "sparsity": sparsities()},
+        optional=_optional(**level, phase=times()),
+    )
+
+
+def _distills() -> st.SearchStrategy[dict[str, Any]]:
+    fixed = {"type": st.just("distill"), "start": times()}
+    hints = {"hints": st.lists(st.sampled_from(NAMES), min_size=1), "hint_weight": st.just(0.5)}
+    optional = {
+        "end": times(),
+        "teacher": st.sampled_from(("snapshot", "dense.ckpt", "./runs/a b/dense.safetensors")),
+        "temperature": st.floats(0.5, 20),
+        "alpha": st.floats(0, 1),
+        "output": st.sampled_from(("head", "body.0")),
+    }
+    return st.fixed_dictionaries(fixed, optional=optional) | st.fixed_dictionaries(fixed | hints)
+
+
+def _calibrated() -> st.SearchStrategy[dict[str, Any]]:
+    """Words that watch the network on calibration batches."""
+    batches = st.integers(1, 200)
+    fixed = {
+        "type": st.just("oneshot_prune"),
+        "criterion": st.sampled_from(("wanda", "sparsegpt", "snip", "synflow")),
+        "sparsity": sparsities(),
+    }
+    more = {
+        "allocation": st.sampled_from(("uniform", "erk", "per_layer")),
+        "max_layer_sparsity": st.floats(0, 1),
+    }
+    prunes = st.fixed_dictionaries(
+        fixed, optional=_optional(start=times(), batches=batches, **more)
+    )
+    recalibrates = st.fixed_dictionaries(
+        {"type": st.just("recalibrate_bn")}, optional={"start": times(), "batches": batches}
+    )
+    return prunes | recalibrates
+
+
 def modifier_trees() -> st.SearchStrategy[dict[str, Any]]:
     """A modifier as YAML gives it: correct by itself, whatever network and run it meets."""
     prunes = _prunes() | _nm_prunes() | _multistep_prunes() | _iterative_prunes()
-    return prunes | _freezes() | _rates()
+    others = _freezes() | _rates() | _spans() | _moving_masks() | _distills()
+    return prunes | others | _calibrated()
 
 
 # -- JSON of strangers ---------------------------------------------------------------------

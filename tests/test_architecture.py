@@ -21,11 +21,13 @@ FLOORS = {
     "errors": 0, "registry": 0, "timeline": 0, "schedules": 0, "runfolder": 0, "holding": 0,
     "environment": 0,
     "user_code": 0,
-    "pruning": 1, "zoo": 1,
+    "pruning": 1, "structure": 1, "zoo": 1,
     "state": 2, "optimizer_memory": 2, "snapshots": 2, "network": 2,
+    "operations": 2,
     "modifiers": 3,
     "recipe": 4,
-    "engine": 5,
+    "engine": 5, "lending": 5, "loss_terms": 5,
+    "calibration_data": 6, "lightning_calibration": 6,
     "loop": 6, "lightning_trainer": 6, "mask_statistics": 6, "callback": 6,
     "exact_resume": 6, "checkpoint": 6,
     "training": 7, "report": 7, "deploy": 7, "sweep": 8,
@@ -34,7 +36,8 @@ FLOORS = {
 
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
 MAY_IMPORT_LIGHTNING = {
-    "lightning_trainer", "callback", "exact_resume", "checkpoint", "zoo", "training",
+    "lightning_trainer", "lightning_calibration", "callback", "exact_resume", "checkpoint", "zoo",
+    "training",
 }  # fmt: skip
 
 Import = tuple[str, bool]
@@ -102,7 +105,7 @@ def test_imports_go_down_only(path: Path) -> None:
             assert room == here or FLOORS[room] <= FLOORS[here], f"{here} imports {imported}"
 
 
-@pytest.mark.parametrize("room", ["pruning", "zoo"])
+@pytest.mark.parametrize("room", ["pruning", "structure", "zoo"])
 def test_the_first_floor_stands_on_the_ground_alone(room: str) -> None:
     for path in MODULES:
         if room_of(name_of(path)) == room:
@@ -173,6 +176,7 @@ def test_exported_names_are_pinned_and_there() -> None:
         "load",
         "load_recipe",
         "prune",
+        "resize",
     ]
     assert all(getattr(pruneflow, name).__name__ == name for name in pruneflow.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Enginee'"):

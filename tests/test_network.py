@@ -11,6 +11,7 @@ from torch import nn, optim
 
 from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError
 from pruneflow.network import Network
+from pruneflow.operations import exchanging, rewinding
 from pruneflow.optimizer_memory import mask_memory
 from pruneflow.pruning.allocation import Quota
 from pruneflow.state import PruneState, detached_copy
@@ -144,7 +145,7 @@ def test_a_frozen_mask_does_not_change() -> None:
     with pytest.raises(FrozenMaskError, match=r"'fc2\.weight' is frozen"):
         made.prune(NAMES, more, "magnitude")
     with pytest.raises(FrozenMaskError, match=r"'fc2\.weight' is frozen"):
-        made.shuffle_masks(["fc2.weight"])
+        exchanging.shuffle_masks(made, ["fc2.weight"])
     assert bits(made.state.masks) == kept
     made.prune(["fc1.weight"], Quota.fixed({"fc1.weight": 30}), "magnitude")
 
@@ -153,7 +154,7 @@ def test_shuffling_masks_keeps_every_layers_count() -> None:
     made = network()
     made.prune(NAMES, HALF, "magnitude")
     before = {name: mask.clone() for name, mask in made.state.masks.items()}
-    made.shuffle_masks(NAMES)
+    exchanging.shuffle_masks(made, NAMES)
     assert made.zeros == HALF.layers
     assert all(not torch.equal(made.state.masks[name], before[name]) for name in NAMES)
 
@@ -161,9 +162,9 @@ def test_shuffling_masks_keeps_every_layers_count() -> None:
 def test_redrawing_permutes_every_tensor_within_itself() -> None:
     made = network()
     before = {name: weight.clone() for name, weight in made.model.named_parameters()}
-    made.take_snapshot("m", weights=True)
+    rewinding.take_snapshot(made, "m", weights=True)
     train_once(made)
-    made.redraw_weights("m")
+    rewinding.redraw_weights(made, "m")
     for name, weight in made.model.named_parameters():
         assert torch.equal(
             weight.sort().values.flatten().sort().values, before[name].flatten().sort().values
@@ -175,35 +176,35 @@ def test_averages_are_masked_at_events_and_follow_a_rewind() -> None:
     made = network()
     made.averages = [optim.swa_utils.AveragedModel(made.model)]
     average = made.averages[0].module
-    made.take_snapshot("m", weights=True)
+    rewinding.take_snapshot(made, "m", weights=True)
     train_once(made)
     made.prune(NAMES, HALF, "magnitude")
     for name in NAMES:
         assert is_positive_zero(average.get_parameter(name)[made.state.masks[name] == 0])
-    made.rewind("m")
+    rewinding.rewind(made, "m")
     assert bits(dict(average.named_parameters())) == bits(dict(made.model.named_parameters()))
 
 
 def test_a_snapshot_shares_nothing_with_what_trains() -> None:
     made = network()
     train_once(made)
-    made.take_snapshot("m", weights=True)
+    rewinding.take_snapshot(made, "m", weights=True)
     kept = bits(made.state.snapshots["m"])
     for _ in range(2):
         train_once(made)
         assert bits(made.state.snapshots["m"]) == kept
-        made.rewind("m")
+        rewinding.rewind(made, "m")
         assert bits(made.state.snapshots["m"]) == kept
 
 
 def test_a_snapshot_without_weights_leaves_weights_and_memory_alone() -> None:
     made = network()
     made.optimizers[0].param_groups[0]["lr"] = 0.5
-    made.take_snapshot("m", weights=False)
+    rewinding.take_snapshot(made, "m", weights=False)
     train_once(made)
     made.optimizers[0].param_groups[0].update(lr=0.01, momentum=0.1)
     weights, memory = bits(made.model.state_dict()), bits(made.optimizers[0].state_dict()["state"])
-    made.rewind("m")
+    rewinding.rewind(made, "m")
     assert bits(made.model.state_dict()) == weights
     assert bits(made.optimizers[0].state_dict()["state"]) == memory
     assert made.optimizers[0].param_groups[0]["lr"] == 0.5

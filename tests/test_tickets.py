@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from pruneflow.modifiers.base import Event
+from pruneflow.modifiers.events import Event
 from pruneflow.pruning.scope import Layer
 from pruneflow.recipe.compiler import compile_plan
 from pruneflow.recipe.schema import build
@@ -96,7 +96,8 @@ def test_rewinding_lr_alone_keeps_the_weights() -> None:
     before = loop.weights
     seen: list[dict[str, Any]] = []
     network = loop.engine.network
-    network.prune = lambda *a, prune=network.prune: (seen.append(loop.weights), prune(*a))[1]  # type: ignore[method-assign, assignment]
+    prune = network.prune
+    network.prune = lambda *a, **k: (seen.append(loop.weights), prune(*a, **k))[1]  # type: ignore[method-assign, assignment]
     loop.step()
     [trained] = seen
     assert bits(trained) != bits(before)

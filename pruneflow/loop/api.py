@@ -11,7 +11,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from pruneflow.errors import PlanError, Problem
+from pruneflow.loop.calibration import Loss, calibration_for
 from pruneflow.loop.pruning import Pruning
+from pruneflow.modifiers.duties import Gathering
 from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.compose import load_recipe
 from pruneflow.recipe.declaration import Recipe
@@ -31,6 +33,9 @@ def prune(
     optimizer: Optimizer | Sequence[Optimizer] | None = None,
     scheduler: Any = None,
     averages: Sequence[nn.Module] = (),
+    calibration: Any = None,
+    loss: Loss | None = None,
+    example: Any = None,
     epochs: int | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -62,6 +67,13 @@ def prune(
             neither sets a learning rate nor rewinds can do without: every ``step`` counts then.
         scheduler: The learning-rate scheduler, or all of them, to be rewound with the weights.
         averages: Averaged copies of the weights, such as ``AveragedModel``; they are masked too.
+        calibration: Training batches for words that watch the module on some (``oneshot_prune``,
+            ``recalibrate_bn``): a list, a loader, which is not moved, or a function that returns
+            an iterable. A batch is the module's input, or begins with it.
+        loss: ``loss(module, batch)``, a scalar, for words that need one (``snip``); it also runs
+            the module where a batch begins with no tensor.
+        example: An input of the module, or a list of them, for words that are about channels; by
+            default its ``example_input_array``.
         epochs: The run's length; by default the recipe's own.
         steps: The same in updates.
         seed: Seeds whatever is random in the recipe.
@@ -82,12 +94,13 @@ def prune(
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
     optimizers, schedulers = _listed(optimizer), _listed(scheduler)
     total = steps if epochs is None else epochs * steps_per_epoch
-    plan = compile_for(recipe, module, Horizon(steps_per_epoch, total))
+    plan = compile_for(recipe, module, Horizon(steps_per_epoch, total), example)
     _require_optimizers(plan, module, optimizers, schedulers)
+    watched = calibration_for(plan, module, calibration, loss, seed)
     earlier = _at_work.get(module)
     if earlier is not None and (before := earlier()) is not None:
         before.let_go()
-    pruning = Pruning(plan, module, optimizers, schedulers, averages, seed)
+    pruning = Pruning(plan, module, optimizers, schedulers, averages, watched, seed)
     _at_work[module] = weakref.ref(pruning)
     return pruning
 
@@ -118,8 +131,10 @@ def _require_optimizers(
     recipe = plan.recipe
     rewinder = next((e.modifier for e in plan.events if e.action == "rewind"), None)
     lender = next((span.modifier for span in plan.rate_spans), None)
-    if not optimizers and (rewinder or lender):
-        name, does = (rewinder, "rewinds training") if rewinder else (lender, "sets the rate")
+    scorer = next((gathering.modifier for gathering in plan.duties_of(Gathering)), None)
+    needs = {rewinder: "rewinds training", lender: "sets the rate", scorer: "needs gradients"}
+    name, does = next(((name, does) for name, does in needs.items() if name), (None, ""))
+    if name and not optimizers:
         where = recipe.locate(("modifiers", str(name)))
         raise PlanError(Problem(where, f"modifiers.{name}: {does}: pass prune(..., optimizer=...)"))
     if rewinder and not schedulers and any(map(_has_scheduler, optimizers)):

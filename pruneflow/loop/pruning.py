@@ -15,7 +15,9 @@ from torch.utils.hooks import RemovableHandle
 
 from pruneflow.engine import Engine
 from pruneflow.errors import ResumeError, TrainingError
-from pruneflow.modifiers.base import Event
+from pruneflow.loop.resizing import resize_when_loading
+from pruneflow.modifiers.events import Event
+from pruneflow.pruning.oneshot.calibration import Calibration
 from pruneflow.recipe.plan import Plan
 from pruneflow.state import PruneState
 
@@ -38,18 +40,19 @@ class Pruning:
         optimizers: Sequence[Optimizer],
         schedulers: Sequence[Any],
         averages: Sequence[nn.Module],
+        calibration: Calibration | None,
         seed: int,
     ) -> None:
         self.plan = plan
         self._optimizers = optimizers
-        self._others = (module, schedulers, averages, seed)
+        self._others = (module, schedulers, averages, calibration, seed)
         self._is_open = True
         self._has_updated = False
         self._beyond = 0
         self._hooks: list[RemovableHandle] = []
         self.engine = self._engine(None)
         try:
-            pruned = any(event.quota is not None for event in self.engine.advance(0))
+            pruned = any(event.counts_zeros for event in self.engine.advance(0))
         except BaseException:
             self.let_go()
             raise
@@ -64,7 +67,7 @@ class Pruning:
         After the recipe's end masks and the last rate stay.
 
         Raises:
-            TrainingError: It was closed.
+            TrainingError: It was closed, or the recipe adds to a loss and ``loss`` was not called.
         """
         if not self._is_open:
             raise TrainingError("this pruning was closed, or another prune() has taken its place")
@@ -84,7 +87,22 @@ class Pruning:
                     stacklevel=2,
                 )
             return []
-        return self.engine.advance(self.clock + 1)
+        self.engine.require_loss("pruning.loss(loss)")
+        events = self.engine.advance(self.clock + 1)
+        if "shrink" in [event.action for event in events]:
+            self._reattach()
+        return events
+
+    def loss(self, loss: torch.Tensor) -> torch.Tensor:
+        """The loss of the batch with what the recipe adds to it, such as a teacher's opinion.
+
+        Call it right after the forward pass, before the loss is divided or scaled, and go
+        backward from what it returns: that is the loss itself where the recipe adds nothing.
+
+        Raises:
+            TrainingError: The network has not given what is to be added.
+        """
+        return self.engine.loss(loss)
 
     @property
     def clock(self) -> int:
@@ -145,6 +163,7 @@ class Pruning:
         engine = self._engine(PruneState.from_state_dict(state_dict))
         self.engine.detach()
         self.engine = engine
+        self._reattach()
 
     def close(self) -> None:
         """Let go of the module, and warn where the recipe has not come to its end."""
@@ -173,23 +192,31 @@ class Pruning:
             hook.remove()
 
     def _engine(self, state: PruneState | None) -> Engine:
-        module, schedulers, averages, seed = self._others
+        module, schedulers, averages, calibration, seed = self._others
         engine = Engine(self.plan, module, self._optimizers, schedulers, seed, state)
         engine.network.averages = averages
+        engine.network.calibration = calibration
         return engine
 
-    def _versions(self) -> list[int]:
-        """Grows with every change of a weight in place."""
-        return [self.engine.network.weights[layer.name]._version for layer in self.plan.layers]
+    def _versions(self) -> list[tuple[int, int]]:
+        """Other ones with every change of a weight."""
+        weights = dict(self._others[0].named_parameters()).items()
+        return [(id(w), w._version) for name, w in weights if name in self.plan.masked]
+
+    def _reattach(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = self._attach()
 
     def _attach(self) -> list[RemovableHandle]:
-        weights = {
-            layer.name: self.engine.network.weights[layer.name] for layer in self.plan.layers
-        }
+        weights = {name: self.engine.network.weights[name] for name in self.plan.masked}
         hooks = [optimizer.register_step_post_hook(self._note) for optimizer in self._optimizers]
         hooks += [_mask_gradients(self, *pair) for pair in weights.items() if pair[1].requires_grad]
         if self._optimizers:
             hooks.append(_refuse_strangers(self, set(map(id, weights.values()))))
+        if "shrink" in [event.action for event in self.plan.events]:
+            hooks += [resize_when_loading(self._others[0], self._optimizers)]
+            hooks += map(resize_when_loading, self.engine.network.average_modules())
         return hooks
 
     def _note(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -203,9 +230,8 @@ def _mask_gradients(pruning: Pruning, name: str, weight: torch.Tensor) -> Remova
 
     def after(weight: torch.Tensor) -> None:
         here = known()
-        mask = None if here is None else here.engine.state.masks.get(name)
-        if mask is not None and weight.grad is not None:
-            weight.grad.mul_(mask)
+        if here is not None:
+            here.engine.mask_gradients([name])
 
     hook: RemovableHandle = weight.register_post_accumulate_grad_hook(after)  # type: ignore[no-untyped-call]
     return hook

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pruneflow.modifiers.duties import Duty
+from pruneflow.modifiers.events import Event, RateRewind
 from pruneflow.modifiers.fields import Patterns, TargetsKind, option
-from pruneflow.pruning.allocation import Quota
-from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
 from pruneflow.pruning.scope import Layer, Targets
 from pruneflow.registry import Registry
 from pruneflow.timeline import Anchor, Horizon, Moment, Time
 
 if TYPE_CHECKING:
-    from pruneflow.network import Network
+    from torch import nn
 
-ACTION_ORDER = ("snapshot", "prune", "change", "rewind", "freeze", "lr")
-"""What an event may do, in the order of events that fall on one step."""
+    from pruneflow.network import Network
+    from pruneflow.structure.groups import ChannelGroup
 
 
 class FieldError(ValueError):
@@ -41,62 +41,6 @@ class FieldError(ValueError):
 
 
 @dataclass(frozen=True)
-class Event:
-    """One thing that happens to the network right after step ``step``.
-
-    Attributes:
-        step: When, in optimizer updates since the start.
-        modifier: The name of the modifier in the recipe.
-        action: What kind of change, a word of ``ACTION_ORDER``; ``change`` is any change of
-            weights that leaves masks alone.
-        layers: The weights it touches, by name; empty where it is not about weights.
-        quota: The zeros it leaves in those, for a ``prune``.
-        label: A few words for people, e.g. ``round 3 of 11``.
-        last: Whether the modifier's later events make no more of this kind.
-        granularity: What goes together, for a ``prune``.
-    """
-
-    step: int
-    modifier: str
-    action: str
-    layers: tuple[str, ...] = ()
-    quota: Quota | None = None
-    label: str = ""
-    last: bool = False
-    granularity: Granularity = UNSTRUCTURED
-
-
-@dataclass(frozen=True)
-class RateSpan:
-    """A span of the learning-rate clock in which a modifier owns the rate.
-
-    Attributes:
-        modifier: The owner's name.
-        start: First step of the span.
-        end: The step at which the rate is given back.
-        rate: The rate of the update that begins at a step of the clock, from that step and the
-            rate the module's own scheduler had when the span began.
-    """
-
-    modifier: str
-    start: int
-    end: int
-    rate: Callable[[int, float], float]
-
-    def covers(self, clock: int) -> bool:
-        """Whether the update that begins at ``clock`` belongs to this span."""
-        return self.start <= clock < self.end
-
-
-@dataclass(frozen=True)
-class RateRewind:
-    """At ``step`` the learning-rate clock goes back to ``clock``."""
-
-    step: int
-    clock: int
-
-
-@dataclass(frozen=True)
 class Modifier:
     """Base of all declarations; the dataclass fields of a subclass are its YAML fields."""
 
@@ -106,6 +50,21 @@ class Modifier:
     owns_masks: ClassVar[bool] = False
 
     name: str = field(kw_only=False)
+
+    @property
+    def needs_batches(self) -> bool:
+        """Whether it watches the network on calibration batches."""
+        return False
+
+    @property
+    def needs_loss(self) -> bool:
+        """Whether it needs the loss of such batches, too."""
+        return False
+
+    @property
+    def needs_groups(self) -> bool:
+        """Whether it needs to know which channels of the network go together."""
+        return False
 
     def check(self) -> Sequence[tuple[str, str]]:
         """Mistakes that show without a network, as pairs of field and message."""
@@ -127,8 +86,12 @@ class Modifier:
         """
         raise NotImplementedError
 
-    def rate_spans(self, site: Site) -> Sequence[RateSpan]:
-        """Where it owns the learning rate."""
+    def duties(self, site: Site) -> Sequence[Duty]:
+        """What it does at every update of some span.
+
+        Raises:
+            FieldError: It does not fit this network or this run.
+        """
         return ()
 
     def rate_rewinds(self, site: Site) -> Sequence[RateRewind]:
@@ -138,6 +101,18 @@ class Modifier:
     def rate_horizon(self, site: Site) -> Horizon | None:
         """The learning-rate clock's length, where it turns that clock back."""
         return None
+
+    def require_module(self, module: nn.Module) -> None:
+        """Make sure that it finds what it needs in a network beyond its layers.
+
+        Raises:
+            FieldError: It does not.
+        """
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files it reads, by their paths in the recipe."""
+        return ()
 
     def fire(self, event: Event, network: Network) -> None:
         """Do to the network what the event says."""
@@ -163,12 +138,16 @@ class Site:
         layers: The network's prunable layers.
         targets: The recipe's default targets.
         horizon: The run's clock.
+        vectors: The network's other parameters (``find_vectors``); None where nobody told.
+        groups: Its groups of channels (``channel_groups``); None where nobody told.
     """
 
     modifiers: Mapping[str, Modifier]
     layers: Sequence[Layer]
     targets: Targets
     horizon: Horizon
+    vectors: Sequence[Layer] | None = None
+    groups: Sequence[ChannelGroup] | None = None
     _resolving: list[Anchor] = field(default_factory=list)
 
     def step(self, modifier: Modifier, name: str, horizon: Horizon | None = None) -> int:
@@ -191,20 +170,49 @@ class Site:
             raise FieldError(name, f"{getattr(modifier, name)} rounds to no step at all")
         return steps
 
-    def chosen(self, modifier: TargetedModifier) -> list[Layer]:
+    def chosen(
+        self, modifier: TargetedModifier, among: Sequence[Layer] | None = None
+    ) -> list[Layer]:
         """The layers that a modifier is about.
+
+        Args:
+            modifier: It.
+            among: What it may be about; by default the prunable layers.
 
         Raises:
             FieldError: A name matches nothing, or no layer is left.
         """
         targets = self.targets if modifier.targets is None else modifier.targets
+        among = self.layers if among is None else among
         wrong = "targets"
         try:
-            targets.choose(self.layers)
+            targets.choose(among)
             wrong = "ignore"
-            return targets.without(modifier.ignore).choose(self.layers)
+            return targets.without(modifier.ignore).choose(among)
         except ValueError as error:
             raise FieldError(wrong, str(error)) from None
+
+    def known_vectors(self) -> Sequence[Layer]:
+        """Biases and the scales of norms.
+
+        Raises:
+            FieldError: Nobody told which there are.
+        """
+        if self.vectors is None:
+            text = "is about biases or norms: compile_plan needs vectors=find_vectors(model) too"
+            raise FieldError("type", text)
+        return self.vectors
+
+    def known_groups(self) -> tuple[ChannelGroup, ...]:
+        """Which channels go together.
+
+        Raises:
+            FieldError: Nobody told.
+        """
+        if self.groups is None:
+            text = "is about channels: compile_plan needs groups=channel_groups(model, ...) too"
+            raise FieldError("type", text)
+        return tuple(self.groups)
 
     @cached_property
     def rate_horizon(self) -> Horizon:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import Event, Site, TargetedModifier, modifier
+from pruneflow.modifiers.base import Site, TargetedModifier, modifier
+from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Instant, option
 from pruneflow.timeline import Moment, parse_time
 

@@ -6,14 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import (
-    Event,
-    FieldError,
-    RateRewind,
-    Site,
-    TargetedModifier,
-    modifier,
-)
+from pruneflow.modifiers.base import FieldError, Site, TargetedModifier, modifier
+from pruneflow.modifiers.duties import Duty
+from pruneflow.modifiers.events import Event, RateRewind
 from pruneflow.modifiers.fields import (
     FRACTION,
     PERCENT_HINT,
@@ -26,6 +21,7 @@ from pruneflow.modifiers.fields import (
     PerLayer,
     option,
 )
+from pruneflow.modifiers.gathered import gatherings, require_gradients
 from pruneflow.pruning.allocation import Guard, Quota
 from pruneflow.pruning.criteria import CRITERIA
 from pruneflow.pruning.rounds import rounds
@@ -144,6 +140,7 @@ class IterativePrune(TargetedModifier):
             back_to = site.step(self, "rewind_to")
             events.append(Event(back_to, self.name, "snapshot", label="keep for rewinding"))
         quotas, steps = self._quotas(site), self._steps(site)
+        require_gradients(self.criterion, steps[0])
         for number, (step, quota) in enumerate(zip(steps, quotas, strict=True), 1):
             last = number == len(steps)
             if self.control != DENSE:
@@ -155,6 +152,12 @@ class IterativePrune(TargetedModifier):
                     label += f", {self.control}"
                 events.append(Event(step, self.name, "rewind", names, None, label, last))
         return events
+
+    def duties(self, site: Site) -> Sequence[Duty]:
+        """See base class."""
+        names = tuple(layer.name for layer in site.chosen(self))
+        steps = [] if self.control == DENSE else self._steps(site)
+        return gatherings(self.name, names, steps, CRITERIA[self.criterion], self.name)
 
     def rate_rewinds(self, site: Site) -> Sequence[RateRewind]:
         """See base class."""
@@ -172,17 +175,19 @@ class IterativePrune(TargetedModifier):
 
     def fire(self, event: Event, network: Network) -> None:
         """See base class."""
+        from pruneflow.operations import exchanging, rewinding
+
         if event.action == "snapshot":
-            network.take_snapshot(self.name, weights=self._rewound == "weights+lr")
+            rewinding.take_snapshot(network, self.name, weights=self._rewound == "weights+lr")
         elif event.action == "prune":
             assert event.quota is not None
-            network.prune(event.layers, event.quota, self.criterion)
+            network.prune(event.layers, event.quota, self.criterion, key=self.name)
             if event.last and self.control == "random_mask":
-                network.shuffle_masks(event.layers)
+                exchanging.shuffle_masks(network, event.layers)
         else:
-            network.rewind(self.name)
+            rewinding.rewind(network, self.name)
             if event.last and self.control == "random_reinit":
-                network.redraw_weights(self.name)
+                rewinding.redraw_weights(network, self.name)
 
     @property
     def _rewound(self) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import Event, FieldError, Modifier, RateSpan, Site, modifier
+from pruneflow.modifiers.base import FieldError, Modifier, Site, modifier
+from pruneflow.modifiers.duties import RateSpan
+from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Choice, Duration, Instant, Number, Times, option
 from pruneflow.schedules import interpolate
 from pruneflow.timeline import Anchor, Moment, Time, parse_time
@@ -126,7 +128,7 @@ class LearningRate(Modifier):
             raise FieldError("start", f"step {start} of a round never comes: rounds are shorter")
         return events
 
-    def rate_spans(self, site: Site) -> Sequence[RateSpan]:
+    def duties(self, site: Site) -> Sequence[RateSpan]:
         """See base class."""
         start, end = self.span(site)
         warmup = site.step(self, "warmup", site.rate_horizon)
@@ -152,7 +154,9 @@ class LearningRate(Modifier):
     def fire(self, event: Event, network: Network) -> None:
         """See base class."""
         if event.label == TAKES:
-            network.note_own_rates(self.name)
+            from pruneflow.operations.rates import note_own_rates
+
+            note_own_rates(network, self.name)
 
     def _edge(self, site: Site, name: str) -> int:
         moment = getattr(self, name)

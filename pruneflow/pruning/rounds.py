@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pruneflow.pruning.allocation import spread
+from pruneflow.pruning.apportionment import spread
 from pruneflow.timeline import exact, nearest
 
 

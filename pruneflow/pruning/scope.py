@@ -33,6 +33,7 @@ class Layer:
         role: ``input``, ``output`` or the empty string.
         aliases: Its other names, where modules share it.
         trainable: Whether it takes gradients; one that does not is only meant by name.
+        grid: Where weights go in units, and units are counted: their rows and columns.
     """
 
     name: str
@@ -41,16 +42,22 @@ class Layer:
     role: str = ""
     aliases: tuple[str, ...] = ()
     trainable: bool = True
+    grid: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
-        """Number of weights."""
-        return prod(self.shape)
+        """Number of weights, or of units of them."""
+        return prod(self.grid or self.shape)
 
     @property
     def rows(self) -> int:
-        """Number of output units."""
-        return self.shape[0]
+        """Number of output units, or of rows of the grid."""
+        return (self.grid or self.shape)[0]
+
+    @property
+    def unit(self) -> int:
+        """Number of weights that are counted as one."""
+        return prod(self.shape) // self.size
 
     def matches(self, pattern: str) -> bool:
         """Whether ``pattern`` means this layer."""
@@ -132,6 +139,27 @@ def find_layers(model: nn.Module) -> list[Layer]:
     Raises:
         ValueError: A lazy layer has no shape yet.
     """
+    return _with_roles([found for found in _find(model) if len(found.shape) >= 2])
+
+
+def find_vectors(model: nn.Module) -> list[Layer]:
+    """Every tensor of fewer dimensions, biases and the scales of norms, in the module's order.
+
+    It has the role of the layer that is in the same module, so that ``output`` means both.
+
+    Raises:
+        ValueError: A lazy layer has no shape yet.
+    """
+    roles = {layer.name.rpartition(".")[0]: layer.role for layer in find_layers(model)}
+    return [
+        replace(found, role=roles.get(found.name.rpartition(".")[0], ""))
+        for found in _find(model)
+        if len(found.shape) < 2
+    ]
+
+
+def _find(model: nn.Module) -> list[Layer]:
+    """Every parameter, without its role."""
     found: dict[int, Layer] = {}
     for prefix, module in model.named_modules():
         types = tuple(cls.__name__ for cls in type(module).__mro__[:-1])
@@ -141,16 +169,13 @@ def find_layers(model: nn.Module) -> list[Layer]:
                 raise ValueError(
                     f"'{name}' has no shape yet: pass one batch through the module before"
                 )
-            if parameter.ndim >= 2:
-                known = found.get(id(parameter))
-                found[id(parameter)] = (
-                    Layer(name, types, tuple(parameter.shape), trainable=parameter.requires_grad)
-                    if known is None
-                    else replace(
-                        known, types=(*known.types, *types), aliases=(*known.aliases, name)
-                    )
-                )
-    return _with_roles(list(found.values()))
+            known = found.get(id(parameter))
+            found[id(parameter)] = (
+                Layer(name, types, tuple(parameter.shape), trainable=parameter.requires_grad)
+                if known is None
+                else replace(known, types=(*known.types, *types), aliases=(*known.aliases, name))
+            )
+    return list(found.values())
 
 
 def _with_roles(layers: list[Layer]) -> list[Layer]:

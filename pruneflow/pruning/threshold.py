@@ -9,10 +9,13 @@ float32 scores give the threshold itself. Extra memory is a few chunks, whatever
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 
 from pruneflow.pruning.allocation import Quota
+from pruneflow.pruning.lamp import lamp
 
 CHUNK = 1 << 20
 
@@ -24,17 +27,27 @@ _BUCKETS = 1 << _DIGIT_BITS
 _INTEGER = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def select(scores: Mapping[str, Scores], quota: Quota) -> dict[str, torch.Tensor]:
+def select(
+    scores: Mapping[str, Scores], quota: Quota, spared: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, torch.Tensor]:
     """Which weights a quota prunes.
 
     Args:
         scores: A pass over the scores of each layer.
         quota: How many are to go: by layer, or together under each layer's cap.
+        spared: Flat booleans for each layer, True where a weight goes after all others.
 
     Returns:
         For each layer a flat boolean tensor, True where pruned; together exactly
         ``quota.zeros``. Among equal scores the lower index goes first, then the earlier layer.
     """
+    if quota.lamp and quota.layers is None:
+        # LAMP says how many go of each layer, its own scores say which: rounding changes no order.
+        compared = {name: _whole(lamp(torch.cat(list(start())))) for name, start in scores.items()}
+        marks = select(compared, replace(quota, lamp=False), spared)
+        quota = replace(quota, layers={name: int(mark.sum()) for name, mark in marks.items()})
+    if spared is not None:
+        scores = {name: partial(_above, start, spared[name]) for name, start in scores.items()}
     if quota.layers is not None:
         return {name: lowest([scores[name]], k)[0] for name, k in quota.layers.items()}
     pruned: dict[str, torch.Tensor] = {}
@@ -50,6 +63,19 @@ def select(scores: Mapping[str, Scores], quota: Quota) -> dict[str, torch.Tensor
         for name in full:
             pruned[name] = lowest([free.pop(name)], quota.caps[name])[0]
             remaining -= quota.caps[name]
+
+
+def _whole(scores: torch.Tensor) -> Scores:
+    return lambda: iter(torch.split(scores, CHUNK))
+
+
+def _above(start: Scores, spared: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The same scores, but those of spared weights above all others."""
+    at = 0
+    for chunk in start():
+        spare = spared[at : at + chunk.numel()]
+        yield chunk.clamp(max=torch.finfo(chunk.dtype).max).masked_fill(spare, torch.inf)
+        at += chunk.numel()
 
 
 def lowest(scores: Sequence[Scores], k: int) -> list[torch.Tensor]:

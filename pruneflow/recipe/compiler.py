@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pruneflow.errors import PlanError, Problem
-from pruneflow.modifiers.base import (
-    ACTION_ORDER,
-    Event,
-    FieldError,
-    Modifier,
-    RateSpan,
-    Site,
-    TargetedModifier,
-)
-from pruneflow.pruning.scope import Layer, find_layers
+from pruneflow.modifiers.base import FieldError, Modifier, Site, TargetedModifier
+from pruneflow.modifiers.duties import DecaySpan, Duty, LossSpan, RateSpan
+from pruneflow.modifiers.events import ACTION_ORDER, Event
+from pruneflow.pruning.scope import Layer
+from pruneflow.recipe.anatomy import Anatomy, anatomy_of
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.ledger import Ledger
 from pruneflow.recipe.plan import Plan, PlannedEvent
@@ -25,21 +20,48 @@ from pruneflow.timeline import Horizon, Time
 if TYPE_CHECKING:
     from torch import nn
 
+    from pruneflow.structure.groups import ChannelGroup
 
-def compile_for(recipe: Recipe, model: nn.Module, horizon: Horizon) -> Plan:
+
+def compile_for(
+    recipe: Recipe,
+    model: nn.Module,
+    horizon: Horizon,
+    example: Any = None,
+    anatomy: Anatomy | None = None,
+) -> Plan:
     """``compile_plan`` for a module, whose layers it finds.
+
+    Args:
+        recipe: What to do.
+        model: To this network.
+        horizon: See ``compile_plan``.
+        example: See ``anatomy_of``.
+        anatomy: Of the network as it was made, where channels were removed since.
 
     Raises:
         PlanError: It does not fit, or a layer has no shape yet.
     """
-    try:
-        layers = find_layers(model)
-    except ValueError as error:
-        raise PlanError(Problem("", str(error))) from None
-    return compile_plan(recipe, layers, horizon)
+    found = anatomy or anatomy_of(recipe, model, example)
+    plan = compile_plan(recipe, found.layers, horizon, found.vectors, found.groups)
+    problems = []
+    for modifier in recipe.modifiers.values():
+        try:
+            modifier.require_module(model)
+        except FieldError as error:
+            problems.append(_place(recipe, modifier, error))
+    if problems:
+        raise PlanError(problems)
+    return plan
 
 
-def compile_plan(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> Plan:
+def compile_plan(
+    recipe: Recipe,
+    layers: Sequence[Layer],
+    horizon: Horizon,
+    vectors: Sequence[Layer] | None = None,
+    groups: Sequence[ChannelGroup] | None = None,
+) -> Plan:
     """Fit a recipe to a network and a run.
 
     Args:
@@ -47,12 +69,14 @@ def compile_plan(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> P
         layers: The network's prunable layers (``find_layers``).
         horizon: Steps an epoch, and the run's total where something else than the recipe
             decides it; else the recipe's own length, or the shortest run that it needs.
+        vectors: Its other parameters (``find_vectors``), for words that are about those.
+        groups: Its groups of channels (``channel_groups``), likewise.
 
     Raises:
         PlanError: It does not fit, with every reason and its place.
     """
     horizon = _with_length(recipe, layers, horizon)
-    site = Site(recipe.modifiers, layers, recipe.targets, horizon)
+    site = Site(recipe.modifiers, layers, recipe.targets, horizon, vectors, groups)
     compiled: list[Event] = []
     problems: list[Problem] = []
     for modifier in recipe.modifiers.values():
@@ -63,11 +87,13 @@ def compile_plan(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> P
     if problems:
         raise PlanError(list(dict.fromkeys(problems)))
     try:
-        spans = [span for m in recipe.modifiers.values() for span in _spans(recipe, m, site)]
+        duties = [duty for m in recipe.modifiers.values() for duty in _duties(recipe, m, site)]
     except FieldError as error:
         raise PlanError(Problem("", str(error))) from None
     problems += _owners(recipe, site)
-    problems += _rate_owners(recipe, spans)
+    problems += _span_owners(recipe, duties, RateSpan, "the learning rate")
+    problems += _span_owners(recipe, duties, DecaySpan, "the weight decay")
+    problems += _span_owners(recipe, duties, LossSpan, "the loss")
     problems += _rewinders(recipe, site)
     if problems:
         raise PlanError(problems)
@@ -75,8 +101,10 @@ def compile_plan(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> P
     compiled.sort(key=lambda e: (e.step, ACTION_ORDER.index(e.action), order[e.modifier]))
     masked = {name for event in compiled for name in event.layers}
     chosen = tuple(layer for layer in layers if layer.name in masked)
+    if crossings := [*_crossings(recipe, compiled, duties)]:
+        raise PlanError(crossings)
     rows = tuple(_account(recipe, compiled, chosen))
-    return Plan(recipe, horizon, chosen, rows, tuple(spans), site.rate_rewinds)
+    return Plan(recipe, horizon, chosen, rows, tuple(duties), site.rate_rewinds)
 
 
 def _with_length(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> Horizon:
@@ -121,9 +149,9 @@ def _with_length(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> H
     return clock
 
 
-def _spans(recipe: Recipe, modifier: Modifier, site: Site) -> Sequence[RateSpan]:
+def _duties(recipe: Recipe, modifier: Modifier, site: Site) -> Sequence[Duty]:
     try:
-        return modifier.rate_spans(site)
+        return modifier.duties(site)
     except FieldError as error:
         raise PlanError(_place(recipe, modifier, error)) from None
 
@@ -145,11 +173,15 @@ def _owners(recipe: Recipe, site: Site) -> Iterator[Problem]:
             yield Problem(recipe.locate(("modifiers", other.name)), text)
 
 
-def _rate_owners(recipe: Recipe, spans: Sequence[RateSpan]) -> Iterator[Problem]:
+def _span_owners(
+    recipe: Recipe, duties: Sequence[Duty], kind: type[Duty], what: str
+) -> Iterator[Problem]:
+    """Spans in which two modifiers would set one thing."""
+    spans = [duty for duty in duties if isinstance(duty, kind)]
     for one, other in combinations(spans, 2):
         if max(one.start, other.start) < min(one.end, other.end):
             text = (
-                f"modifiers.{other.modifier}: the learning rate has two owners: "
+                f"modifiers.{other.modifier}: {what} has two owners: "
                 f"'{one.modifier}' (steps {one.start} to {one.end}) and '{other.modifier}' "
                 f"(steps {other.start} to {other.end})"
             )
@@ -164,6 +196,29 @@ def _rewinders(recipe: Recipe, site: Site) -> Iterator[Problem]:
         yield Problem(recipe.locate(("modifiers", name)), text)
 
 
+def _crossings(
+    recipe: Recipe, events: Sequence[Event], duties: Sequence[Duty]
+) -> Iterator[Problem]:
+    """What would bring tensors from before a removal to the network after it."""
+    for at, shrink in enumerate(events):
+        if shrink.action != "shrink":
+            continue
+        kept = {event.modifier for event in events[:at] if event.action == "snapshot"}
+        back = {e.modifier for e in events[at:] if e.action == "rewind" and e.modifier in kept}
+        taught = {
+            duty.modifier
+            for duty in duties
+            if isinstance(duty, LossSpan) and duty.start <= shrink.step < duty.end
+        }
+        for names, does in ((back, "goes back to a network"), (taught, "keeps a teacher")):
+            for name in sorted(names):
+                text = (
+                    f"modifiers.{name}: {does} from before channels are removed ('"
+                    f"{shrink.modifier}' at step {shrink.step}): remove them later"
+                )
+                yield Problem(recipe.locate(("modifiers", name)), text)
+
+
 def _account(
     recipe: Recipe, events: Sequence[Event], layers: Sequence[Layer]
 ) -> Iterator[PlannedEvent]:
@@ -173,7 +228,7 @@ def _account(
     masked: set[str] = set()
     for event in events:
         path = ("modifiers", event.modifier)
-        if event.quota is not None:
+        if event.changes_masks:
             if clash := next((n for n in event.layers if n in frozen), None):
                 by = frozen[clash]
                 text = (
@@ -182,7 +237,7 @@ def _account(
                 )
                 raise PlanError(Problem(recipe.locate(path), text))
             try:
-                ledger.prune(event.layers, event.quota, event.granularity)
+                ledger.enter(event)
             except ValueError as error:
                 text = f"modifiers.{event.modifier}: at step {event.step}: {error}"
                 raise PlanError(Problem(recipe.locate(path), text)) from None

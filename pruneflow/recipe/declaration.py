@@ -57,6 +57,11 @@ class Recipe:
         return next((control for control in found if control != "none"), "none")
 
     @property
+    def files(self) -> list[str]:
+        """The files that it reads, by their paths."""
+        return [file for modifier in self.modifiers.values() for file in modifier.files]
+
+    @property
     def digest(self) -> str:
         """A hash of what the recipe says, free of layout, comments and defaults."""
         text = json.dumps(self.to_dict(), sort_keys=False, separators=(",", ":"))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pruneflow.errors import ResumeError
-from pruneflow.modifiers.base import Event, RateRewind, RateSpan
+from pruneflow.modifiers.duties import Duty, RateSpan
+from pruneflow.modifiers.events import Event, RateRewind
 from pruneflow.pruning.scope import Layer
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.timeline import Horizon
+
+AnyDuty = TypeVar("AnyDuty", bound=Duty)
 
 
 def _past(step: int, modifier: str, action: str) -> str:
@@ -41,7 +44,7 @@ class Plan:
         horizon: Steps an epoch, and the run's total.
         layers: Every layer that gets a mask.
         rows: The events in the order they fire.
-        rate_spans: Who owns the learning rate, on the learning-rate clock.
+        duties: What modifiers do at every update of some span.
         rate_rewinds: Where that clock goes back.
     """
 
@@ -49,7 +52,7 @@ class Plan:
     horizon: Horizon
     layers: tuple[Layer, ...]
     rows: tuple[PlannedEvent, ...]
-    rate_spans: tuple[RateSpan, ...]
+    duties: tuple[Duty, ...]
     rate_rewinds: tuple[RateRewind, ...]
 
     @property
@@ -64,9 +67,28 @@ class Plan:
         return sum(layer.size for layer in self.layers)
 
     @property
+    def masked(self) -> list[str]:
+        """Every parameter that gets a mask, by name: layers, and what goes with their channels."""
+        names = [layer.name for layer in self.layers]
+        for row in self.rows:
+            if row.event.channels is not None:
+                chosen = (g for g in row.event.groups if g.name in row.event.channels.caps)
+                names += [part.tensor for group in chosen for part in group.producers]
+        return list(dict.fromkeys(names))
+
+    @property
     def events(self) -> list[Event]:
         """The events in the order they fire."""
         return [row.event for row in self.rows]
+
+    @property
+    def rate_spans(self) -> list[RateSpan]:
+        """Who owns the learning rate, on the learning-rate clock."""
+        return self.duties_of(RateSpan)
+
+    def duties_of(self, kind: type[AnyDuty]) -> list[AnyDuty]:
+        """The duties of one kind, in the order of their modifiers."""
+        return [duty for duty in self.duties if isinstance(duty, kind)]
 
     def events_between(self, after: int, until: int) -> Iterator[Event]:
         """Events of the steps in ``(after, until]``."""

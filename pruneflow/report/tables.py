@@ -22,7 +22,7 @@ def plan_summary(plan: Mapping[str, Any]) -> RenderableType:
     for name in dict.fromkeys(event["modifier"] for event in plan["events"]):
         events = [event for event in plan["events"] if event["modifier"] == name]
         first, last = events[0], events[-1]
-        actions = " + ".join(dict.fromkeys(event["event"] for event in events))
+        actions = " + ".join(dict.fromkeys(map(_does, events)))
         pruned = [event for event in events if event["event"] == "prune"]
         _add(
             table,
@@ -34,6 +34,13 @@ def plan_summary(plan: Mapping[str, Any]) -> RenderableType:
             _left(pruned[-1]) if pruned else "",
         )
     return Group(_headline(plan), table)
+
+
+def _does(event: Mapping[str, Any]) -> str:
+    """What an event does; of one that marks an edge of something, what that is."""
+    if event["event"] != "mark":
+        return str(event["event"])
+    return str(event["label"]).removesuffix(" begins").removesuffix(" ends")
 
 
 def plan_table(plan: Mapping[str, Any]) -> RenderableType:

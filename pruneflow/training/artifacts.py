@@ -38,7 +38,7 @@ def write(
     runfolder.write_bytes(folder / runfolder.MASKS, save(_separate(masks)))
     runfolder.write_json_lines(folder / runfolder.JOURNAL, state.journal)
     runfolder.write_json_lines(folder / runfolder.HISTORY, recipe.history)
-    layers = layer_sizes(module, masks)
+    layers = layer_sizes(module, masks, state.removed)
     result = {
         "recipe": config.recipe.name,
         "model": _name(config.values["model"]),
@@ -65,21 +65,27 @@ def write(
 
 
 def layer_sizes(
-    module: LightningModule, masks: Mapping[str, torch.Tensor]
+    module: LightningModule, masks: Mapping[str, torch.Tensor], removed: Mapping[str, int]
 ) -> dict[str, dict[str, Any]]:
-    """For each parameter its weights, its nonzeros, and its bytes dense and packed."""
+    """For each parameter its weights, its nonzeros, and its bytes dense and packed.
+
+    Args:
+        module: It has them.
+        masks: Nonzero where a weight is kept.
+        removed: Weights that were there at first and count, by parameter.
+    """
     layers = {}
     for name, parameter in module.named_parameters():
-        dense = parameter.numel() * parameter.element_size()
+        size, width = parameter.numel() + removed.get(name, 0), parameter.element_size()
         mask = masks.get(name)
         kept = parameter.numel() if mask is None else mask.numel() - count_zeros(mask)
-        packed = dense if mask is None else packed_bytes(mask, parameter.element_size())
+        packed = parameter.numel() * width if mask is None else packed_bytes(mask, width)
         layers[name] = {
             "shape": list(parameter.shape),
-            "parameters": parameter.numel(),
+            "parameters": size,
             "nonzeros": kept,
-            "sparsity": 1 - kept / parameter.numel() if mask is not None else 0.0,
-            "bytes": {"dense": dense, "packed": packed},
+            "sparsity": 1 - kept / size,
+            "bytes": {"dense": size * width, "packed": packed},
         }
     return layers
 

@@ -71,7 +71,7 @@ class RunConfig:
         check_numbers(values)
         check_trainer(values["trainer"])
         check_logger(values["logger"])
-        return cls(values, recipe, home=home, own_files=contents(values, home))
+        return cls(values, recipe, home=home, own_files=contents(values, home, recipe.files))
 
     @classmethod
     def from_lock(cls, lock: Mapping[str, Any]) -> RunConfig:
@@ -106,7 +106,7 @@ class RunConfig:
 
     def with_files_now(self) -> RunConfig:
         """The same with the person's own files as they are."""
-        return replace(self, own_files=contents(self.values, self.home))
+        return replace(self, own_files=contents(self.values, self.home, self.recipe.files))
 
     def with_seed(self, seed: int) -> RunConfig:
         """The same with another seed."""
@@ -178,11 +178,11 @@ class RunConfig:
         """The module with all its layers, without memory for weights where it can be built so."""
         try:
             with torch.device("meta"):
-                return self._built()
+                return self.built_model()
         except PruneFlowError:
             raise
         except Exception:  # a person's own code may need real tensors
-            return self._built()
+            return self.built_model()
 
     def _data_set(self) -> type[ImageData] | None:
         """The registered data set, or None where the data is a module of the person's own."""
@@ -196,7 +196,8 @@ class RunConfig:
         names = [name for name in ("classes", "channels", "size") if name in takes]
         return {} if data is None else {name: getattr(data, name) for name in names}
 
-    def _built(self) -> LightningModule:
+    def built_model(self) -> LightningModule:
+        """``model`` with the layers that it builds late."""
         model = self.model()
         model.configure_model()
         return model

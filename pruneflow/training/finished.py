@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from pruneflow import runfolder
 from pruneflow.errors import DataError, ResumeError, did_you_mean
+from pruneflow.structure import resize
 from pruneflow.training.resume import read_lock
 
 SOURCE = ("recipe", "model", "data", "seed")
@@ -129,12 +130,14 @@ def _result(folder: Path) -> dict[str, Any]:
 def _load(module: LightningModule, path: Path) -> None:
     shown = runfolder.shown(path)
     try:
-        module.load_state_dict(load_file(path))
+        tensors = load_file(path)
+        resize(module, tensors)
+        module.load_state_dict(tensors)
     except OSError as error:
         raise ResumeError(f"{shown}: cannot be read: {error.strerror or error}") from None
     except SafetensorError as error:
         raise ResumeError(f"{shown}: is damaged: {error}; {_again(path.parent)}") from None
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[-1].strip()
         raise ResumeError(f"{shown}: is another network's: {first}") from None
 

@@ -13,7 +13,6 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
-from safetensors.torch import load_file
 
 from pruneflow import runfolder
 from pruneflow.checkpoint import ExactCheckpoint
@@ -22,7 +21,7 @@ from pruneflow.holding import held
 from pruneflow.recipe.plan import Plan
 from pruneflow.report.pictures import draw_run
 from pruneflow.report.tables import plan_summary
-from pruneflow.training import artifacts, loggers, resume
+from pruneflow.training import artifacts, loggers, resume, weights
 from pruneflow.training.config import RunConfig
 from pruneflow.training.measure import MeasuredRecipe, accuracy
 from pruneflow.training.planning import preview
@@ -68,10 +67,11 @@ def _train(config: RunConfig, folder: Path, console: Console, watch: Watch) -> d
     runfolder.write_json(folder / runfolder.PLAN, planned)
     console.print(plan_summary(planned))
     data, module = config.data(), config.model()
-    _load_weights(module, config)
+    weights.load(module, config)
     recipe = MeasuredRecipe(
         config.recipe, steps_per_epoch=plan.horizon.steps_per_epoch, seed=config.values["seed"]
     )
+    recipe.comes_trained = config.values["model"].get("weights") is not None
     with loggers.opened(config, folder, checkpoint) as logger:
         trainer = _trainer(config, folder, plan, recipe, console, watch, logger)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -130,20 +130,6 @@ def _trainer(
         )
     except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
         raise ConfigError(f"trainer: {error}") from None
-
-
-def _load_weights(module: pl.LightningModule, config: RunConfig) -> None:
-    path = config.values["model"].get("weights")
-    if path is None:
-        return
-    module.configure_model()  # layers that are built late have weights too
-    try:
-        module.load_state_dict(load_file(config.home / path))
-    except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error
-        raise ConfigError(f"model.weights: '{path}' cannot be read: {reason}") from None
-    except Exception as error:
-        raise ConfigError(f"model.weights: '{path}' does not fit: {error}") from None
 
 
 def _test(

@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from pruneflow.callback import RecipeCallback
 from pruneflow.lightning_trainer import undeclared
-from pruneflow.modifiers.base import Event
+from pruneflow.modifiers.events import Event
 from pruneflow.zoo.models import Classifier
 
 
@@ -18,11 +18,15 @@ class MeasuredRecipe(RecipeCallback):
     """Measures test accuracy right before every pruning, and right after the last one.
 
     Right before a pruning the network is as good as a round has made it; validation, which
-    follows the events of an epoch's end, sees it pruned and rewound. Test data is only ever
-    reported on. Modules of a person's own are not measured here: what
-    they log in ``test_step`` is.
+    follows the events of an epoch's end, sees it pruned and rewound. Before the first update that
+    is measured only where the network comes trained. Test data is only ever reported on.
+    Modules of a person's own are not measured here: what they log in ``test_step`` is.
+
+    Attributes:
+        comes_trained: Whether the network begins with weights that were trained before.
     """
 
+    comes_trained = False
     accuracy: dict[str, float | None]
     rounds: list[dict[str, float | None]]
     history: list[dict[str, float]]
@@ -48,13 +52,14 @@ class MeasuredRecipe(RecipeCallback):
     def fire_due(self, trainer: Trainer, pl_module: LightningModule, step: int) -> list[Event]:
         """See base class."""
         assert self.plan is not None
-        prunings = [event.step for event in self.plan.events if event.quota is not None]
-        if step in prunings:
+        prunings = [event.step for event in self.plan.events if event.action == "prune"]
+        is_trained = step > 0 or self.comes_trained
+        if step in prunings and is_trained:
             self.note_round(step, accuracy(trainer, pl_module))
-        if prunings and step == prunings[0]:
-            self.accuracy["dense"] = self.rounds[-1]["test_accuracy"]
+            if step == prunings[0]:
+                self.accuracy["dense"] = self.rounds[-1]["test_accuracy"]
         events = super().fire_due(trainer, pl_module, step)
-        if prunings and step == prunings[-1]:
+        if prunings and step == prunings[-1] and is_trained:
             self.accuracy["pruned"] = accuracy(trainer, pl_module)
         return events
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, resolve_name
@@ -19,7 +19,7 @@ _INSTALLED = ("site-packages", "dist-packages")
 _STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
-def contents(values: Mapping[str, Any], home: Path) -> dict[str, str]:
+def contents(values: Mapping[str, Any], home: Path, files: Iterable[str] = ()) -> dict[str, str]:
     """Hashes of the modules that a configuration names, of what they import, and of its weights.
 
     Nothing is imported. Packages that are installed are known by their version, and are left
@@ -28,6 +28,7 @@ def contents(values: Mapping[str, Any], home: Path) -> dict[str, str]:
     Args:
         values: The configuration.
         home: The folder that its paths and modules are meant from.
+        files: Further files of weights.
 
     Returns:
         Modules by their names, the weights by theirs.
@@ -43,9 +44,10 @@ def contents(values: Mapping[str, Any], home: Path) -> dict[str, str]:
         if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
             found[name] = _code(Path(spec.origin))
             queue += _imported(Path(spec.origin), name)
-    if model.get("weights") is not None and (path := home / model["weights"]).is_file():
-        stat = path.stat()
-        found[str(model["weights"])] = _weights(path, stat.st_size, stat.st_mtime_ns)
+    for file in (model.get("weights"), *files):
+        if file is not None and (path := home / file).is_file():
+            stat = path.stat()
+            found[str(file)] = _weights(path, stat.st_size, stat.st_mtime_ns)
     return dict(sorted(found.items()))
 
 

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningDataModule
 
+from pruneflow import lightning_trainer
 from pruneflow.errors import ConfigError, PlanError, Problem
 from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.plan import Plan
 from pruneflow.timeline import Horizon
+from pruneflow.training import weights
 from pruneflow.training.config import RunConfig
 from pruneflow.training.own_rates import own_rates
 
@@ -83,13 +86,18 @@ def preview(config: RunConfig) -> Preview:
         PlanError: The recipe does not fit.
         ConfigError: The model or the data cannot be built.
     """
-    model = config.meta_model()
+    if any(modifier.needs_groups for modifier in config.recipe.modifiers.values()):
+        with torch.random.fork_rng(devices=[]):
+            model = config.built_model()  # its channels are followed by running it
+    else:
+        model = config.meta_model()
+    weights.fit(model, config)
     trainer = config.values["trainer"]
     accumulate = trainer["accumulate_grad_batches"]
     batches = _batches(config, config.data())
     horizon = _horizon(config, max(1, math.ceil(batches / accumulate)))
     _refuse_endless(config.recipe, horizon)
-    plan = compile_for(config.recipe, model, horizon)
+    plan = compile_for(config.recipe, model, horizon, lightning_trainer.example_of(model))
     return Preview(plan, own_rates(model, plan.horizon, accumulate, batches))
 
 

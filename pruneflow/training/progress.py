@@ -45,7 +45,7 @@ def phase(recipe: RecipeCallback) -> str:
     """What the recipe is doing, in a few words."""
     if recipe.plan is None:
         return ""
-    prunings = [event for event in recipe.plan.events if event.quota is not None]
+    prunings = [event for event in recipe.plan.events if event.changes_masks]
     past = [event for event in prunings if event.step <= recipe.clock]
     rewinds = any(event.action == "rewind" for event in recipe.plan.events)
     if prunings and not past:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import torch
 
@@ -47,6 +48,7 @@ class EpochLoader:
         self.finish = finish
         self.epoch = 0
         self.position = 0
+        self.batch_sampler = SimpleNamespace(sampler=self)  # whose set_epoch Lightning calls
 
     def __len__(self) -> int:
         return -(-len(self.inputs) // self.batch_size)
@@ -62,6 +64,11 @@ class EpochLoader:
             inputs = self._inputs(chosen)
             self.position += 1
             yield inputs, self.labels[chosen]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch, if it is not the one at hand; the last may have been cut short."""
+        if epoch != self.epoch:
+            self.epoch, self.position = epoch, 0
 
     def state_dict(self) -> dict[str, int]:
         """Where in the data it is."""

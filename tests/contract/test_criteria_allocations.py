@@ -18,6 +18,7 @@ from pruneflow.pruning.criteria import CRITERIA
 from pruneflow.pruning.scope import Layer, find_layers
 from pruneflow.state import PruneState
 from pruneflow.timeline import exact
+from tests.contract.gathering import gather
 from tests.loop import bits
 from tests.strategies import DTYPES, layer_lists, sparsities, weights
 
@@ -40,6 +41,7 @@ def network(dtype: torch.dtype = torch.float32) -> Network:
 def prune(made: Network, criterion: str, allocation: str, sparsity: float) -> dict[str, int]:
     layers = find_layers(made.model)
     quota = ALLOCATIONS[allocation](layers, sparsity, Guard())
+    gather(made, criterion)
     made.prune([layer.name for layer in layers], quota, criterion)
     assert sum(made.zeros.values()) == quota.zeros
     assert all(made.zeros[name] <= cap for name, cap in quota.caps.items())

@@ -17,6 +17,7 @@ from pruneflow.pruning.criteria import CRITERIA
 from pruneflow.pruning.granularities import GRANULARITIES, Granularity
 from pruneflow.pruning.scope import Layer, find_layers
 from pruneflow.state import PruneState
+from tests.contract.gathering import gather
 from tests.loop import OPTIMIZERS, Loop, bits
 from tests.pruning.granularities.slow import units
 from tests.strategies import DTYPES
@@ -45,20 +46,36 @@ def has_blocks(tall: int, wide: int) -> Whole:
     return whole
 
 
+def has_filters(mask: torch.Tensor, last: bool) -> bool:
+    return all(len({*row.tolist()}) == 1 for row in mask.flatten(1))
+
+
 EXAMPLES: list[tuple[str, Any, Whole]] = [
     ("unstructured", "unstructured", any_mask),
     ("n:m", "2:4", has_n_of(2, 4)),
     ("n:m", "1:2", has_n_of(1, 2)),
     ("block", {"block": [2, 4]}, has_blocks(2, 4)),
     ("block", {"block": [4, 1]}, has_blocks(4, 1)),
+    ("filter", "filter", has_filters),
 ]
-KIND = GranularityKind()
+GROUPED: list[tuple[str, Any]] = [("channel", "channel")]
+"""Those that only a network's groups of channels make whole: tests/operations/ has their laws."""
+
+KIND = GranularityKind(by_group=True)
 
 examples = pytest.mark.parametrize(
     ("value", "whole"), [row[1:] for row in EXAMPLES], ids=[str(row[1]) for row in EXAMPLES]
 )
 criteria = pytest.mark.parametrize("criterion", list(CRITERIA))
-allocations = pytest.mark.parametrize("allocation", list(ALLOCATIONS))
+pairs = pytest.mark.parametrize(
+    ("value", "whole", "allocation"),
+    [
+        pytest.param(value, whole, allocation, id=f"{value}-{allocation}")
+        for name, value, whole in EXAMPLES
+        for allocation in ALLOCATIONS
+        if (name, allocation) != ("n:m", "erk")  # all layers alike, and each of its own: refused
+    ],
+)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 
@@ -76,9 +93,12 @@ def prune(made: Network, value: Any, criterion: str, allocation: str, share: flo
     """One event at a share of the way to the final sparsity, and its zeros."""
     it: Granularity = KIND.parse(value)
     layers = find_layers(made.model)
+    if value == "filter" and allocation in ("global", "lamp"):
+        layers = layers[2:]  # whose filters are of one size
     it.require_fit(layers)
     final = 0.7 if it.sparsity is None else it.sparsity
     quota = it.quota(ALLOCATIONS[allocation], layers, share * final, Guard())
+    gather(made, criterion)
     made.prune([layer.name for layer in layers], quota, criterion, it)
     assert sum(made.zeros.values()) == quota.zeros
     assert quota.layers in (None, made.zeros)
@@ -87,10 +107,12 @@ def prune(made: Network, value: Any, criterion: str, allocation: str, share: flo
 
 
 def test_every_granularity_has_an_example() -> None:
-    assert {name for name, _, _ in EXAMPLES} == {*GRANULARITIES}
+    grouped = {name for name in GRANULARITIES if GRANULARITIES[name].by_group}
+    assert {name for name, _ in GROUPED} == grouped
+    assert {name for name, _, _ in EXAMPLES} == {*GRANULARITIES} - grouped
 
 
-@pytest.mark.parametrize(("name", "value"), [row[:2] for row in EXAMPLES])
+@pytest.mark.parametrize(("name", "value"), [*(row[:2] for row in EXAMPLES), *GROUPED])
 def test_it_reads_back_as_itself_and_is_nobody_elses(name: str, value: Any) -> None:
     it = KIND.parse(value)
     assert type(it) is GRANULARITIES[name]
@@ -108,8 +130,7 @@ def test_it_is_documented(name: str) -> None:
 
 @dtypes
 @criteria
-@allocations
-@examples
+@pairs
 def test_every_event_is_exact_whole_and_takes_nothing_back(
     value: Any, whole: Whole, allocation: str, criterion: str, dtype: torch.dtype
 ) -> None:
@@ -161,7 +182,7 @@ def test_what_does_not_fit_is_named_all_of_it() -> None:
 
 def net() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 4), nn.Tanh(), nn.Linear(4, 4))
+    return nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 4))
 
 
 def loop(value: Any, saved: bytes | None = None) -> Loop:
@@ -205,4 +226,4 @@ def test_layers_may_have_granularities_of_their_own() -> None:
     assert has_n_of(2, 4)(run.masks["0.weight"], True)
     assert has_blocks(2, 2)(run.masks["2.weight"], True)
     run.run()
-    assert run.engine.network.zeros == {"0.weight": 45, "2.weight": 16}
+    assert run.engine.network.zeros == {"0.weight": 45, "2.weight": 32}

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 from hypothesis import assume, given
+from torch import nn
 
 from pruneflow.errors import RecipeError
 from pruneflow.modifiers import MODIFIERS, Modifier
-from pruneflow.modifiers.base import ACTION_ORDER
+from pruneflow.modifiers.events import ACTION_ORDER
 from pruneflow.modifiers.fields import Kind
 from pruneflow.recipe import schema
 from pruneflow.recipe.declaration import Recipe
-from tests.loop import OPTIMIZERS, Loop, plan_of, small_net
+from tests.loop import OPTIMIZERS, Loop, normed_net, plan_of, small_net
 from tests.strategies import modifier_trees
 
 CLASSES = [MODIFIERS[name] for name in MODIFIERS]
@@ -28,6 +29,16 @@ CONTEXT: dict[str, Any] = {
 }
 """Modifiers that an example may refer to by name (``prune.end``)."""
 
+BEFORE: dict[str, Any] = {
+    "shrink": {
+        "prune": {"type": "prune", "sparsity": 0.5, "granularity": "channel", "start": "1ep"}
+    },
+}
+"""Modifiers without which an example would do nothing."""
+
+NETS = {"recalibrate_bn": normed_net, "shrink": normed_net}
+"""Networks that an example needs instead of the usual one."""
+
 modifiers = pytest.mark.parametrize("cls", CLASSES, ids=list(MODIFIERS))
 
 
@@ -35,11 +46,16 @@ def tree_of(cls: type[Modifier]) -> dict[str, Any]:
     """A recipe around the example, with whatever the example refers to."""
     example = {"type": cls.type, **cls.example}
     refers = {str(value).split(".")[0] for value in cls.example.values() if isinstance(value, str)}
-    return {**{name: CONTEXT[name] for name in CONTEXT if name in refers}, "it": example}
+    before = BEFORE.get(cls.type, {})
+    return {**{n: CONTEXT[n] for n in CONTEXT if n in refers}, **before, "it": example}
 
 
 def build(tree: dict[str, Any]) -> Recipe:
     return schema.build({"modifiers": tree})
+
+
+def net_of(cls: type[Modifier]) -> nn.Module:
+    return NETS.get(cls.type, small_net)()
 
 
 def loop_of(cls: type[Modifier], saved: bytes | None = None) -> Loop:
@@ -47,6 +63,7 @@ def loop_of(cls: type[Modifier], saved: bytes | None = None) -> Loop:
     return Loop(
         tree_of(cls),
         total=TOTAL,
+        net=lambda: net_of(cls),
         optimizer=lambda model: adam(model.parameters()),
         saved=saved,
     )
@@ -143,7 +160,7 @@ def test_a_type_that_is_none_is_refused(value: Any) -> None:
 
 @modifiers
 def test_compiling_is_deterministic_and_sorted(cls: type[Modifier]) -> None:
-    plan, again = (plan_of(tree_of(cls), total=TOTAL) for _ in range(2))
+    plan, again = (plan_of(tree_of(cls), net_of(cls), TOTAL) for _ in range(2))
     assert plan.rows == again.rows
     keys = [(event.step, ACTION_ORDER.index(event.action)) for event in plan.events]
     assert keys == sorted(keys)
@@ -154,7 +171,7 @@ def test_compiling_is_deterministic_and_sorted(cls: type[Modifier]) -> None:
 
 @modifiers
 def test_the_plan_without_a_length_has_room_for_it(cls: type[Modifier]) -> None:
-    plan = plan_of(tree_of(cls))
+    plan = plan_of(tree_of(cls), net_of(cls))
     assert all(event.step <= plan.total for event in plan.events)
 
 
@@ -183,7 +200,7 @@ def test_it_keeps_pruned_weights_at_positive_zero(cls: type[Modifier]) -> None:
 @modifiers
 def test_the_networks_keys_are_its_own(cls: type[Modifier]) -> None:
     loop = loop_of(cls).run()
-    assert list(loop.model.state_dict()) == list(small_net().state_dict())
+    assert list(loop.model.state_dict()) == list(net_of(cls).state_dict())
 
 
 @modifiers

@@ -1,6 +1,6 @@
 """The private names of Lightning and torchmetrics that PruneFlow leans on, one by one.
 
-Where this fails after an upgrade, ``exact_resume.py`` or ``callback.py`` has to follow; the other
+Where this fails after an upgrade, ``exact_resume.py`` or its like has to follow; the other
 tests would only tell that something is no longer exact.
 """
 
@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from torchmetrics import Accuracy
 
-from pruneflow import callback, checkpoint, exact_resume
+from pruneflow import callback, checkpoint, exact_resume, lightning_calibration
 from tests.lightning_side import toy
 
 pytestmark = pytest.mark.filterwarnings(toy.LIGHTNING_NOISE)
@@ -31,6 +31,7 @@ PINNED = {
     "result.meta": ["on_epoch", "reduce_fx", "is_max_reduction", "is_min_reduction"],
     "metric": ["_defaults", "_update_count"],
     "average": ["_average_model"],
+    "module": ["_on_before_batch_transfer"],
 }
 
 
@@ -49,6 +50,7 @@ class Look(pl.Callback):
             "trainer": trainer,
             "result": result,
             "metric": pl_module.accuracy,
+            "module": pl_module,
             "average": average,
         }
         for path, names in PINNED.items():
@@ -68,7 +70,7 @@ def test_the_names_that_we_use_exist() -> None:
     )
 
 
-@pytest.mark.parametrize("module", [exact_resume, checkpoint, callback])
+@pytest.mark.parametrize("module", [exact_resume, checkpoint, callback, lightning_calibration])
 def test_every_private_name_in_the_code_is_pinned(module: Any) -> None:
     """Attributes with an underscore that are neither our own nor pinned above."""
     source = inspect.getsource(module)

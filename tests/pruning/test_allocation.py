@@ -1,14 +1,15 @@
-"""Laws of allocations: whole numbers, exact totals, no dead layer."""
+"""Laws of allocations: whole numbers, exact totals, no dead layer; the formulas of papers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pruneflow.pruning.allocation import ALLOCATIONS, Guard, Quota, spread
+from pruneflow.pruning.allocation import ALLOCATIONS, Guard, Quota
 from pruneflow.pruning.scope import Layer
 from pruneflow.timeline import exact
 from tests.strategies import layer_lists, sparsities
@@ -92,9 +93,9 @@ def test_per_layer_takes_the_first_pattern_that_fits(
         assert quota.layers[layer.name] == round(exact(share) * layer.size)
 
 
-@pytest.mark.parametrize("allocation", ["global", "uniform"])
+@pytest.mark.parametrize("allocation", ["global", "uniform", "erk", "lamp"])
 def test_one_number_is_asked_for_where_one_is_meant(allocation: str) -> None:
-    with pytest.raises(ValueError, match="allocation: per_layer"):
+    with pytest.raises(ValueError, match=rf"'{allocation}' takes one.*allocation: per_layer"):
         ALLOCATIONS[allocation](LENET, {"default": 0.5}, Guard())
 
 
@@ -102,23 +103,87 @@ def test_a_fixed_quota_sums_its_layers_and_caps_them() -> None:
     assert Quota.fixed({"a": 1, "b": 2}) == Quota(3, {"a": 1, "b": 2}, {"a": 1, "b": 2})
 
 
-SHARES = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 1000), min_size=1)
+def test_lamp_is_the_quota_of_global_with_other_scores() -> None:
+    one, other = (ALLOCATIONS[name](LENET, 0.9, Guard()) for name in ("global", "lamp"))
+    assert replace(one, lamp=True) == other
 
 
-@given(SHARES, st.data())
-def test_spread_is_exact_and_within_one_of_the_proportion(
-    shares: dict[str, int], data: st.DataObject
+# -- erk: Evci et al. 2020, arXiv:1911.11134 -------------------------------------------------
+
+
+def erk_densities(layers: list[Layer], density: Fraction) -> list[Fraction]:
+    """Word for word: scale the densities; while one passes 1, make the highest ones dense."""
+    raw = [Fraction(sum(layer.shape), layer.size) for layer in layers]
+    dense: set[int] = set()
+    while len(dense) < len(layers):
+        whole = sum(layer.size for layer in layers)
+        left = density * whole - sum(layers[i].size for i in dense)
+        scale = left / sum(raw[i] * layers[i].size for i in range(len(raw)) if i not in dense)
+        highest = max(raw[i] for i in range(len(raw)) if i not in dense)
+        if scale * highest <= 1:
+            break
+        dense |= {i for i in range(len(raw)) if raw[i] == highest}
+    return [Fraction(1) if i in dense else scale * raw[i] for i in range(len(raw))]
+
+
+def test_erk_of_lenet_300_100_is_what_it_is_by_hand() -> None:
+    # 26,620 weights are left. In proportion to 1084 : 400 : 110 the output would have 1837 of its
+    # 1000, so it is dense, and 25,620 are 1084 : 400, which is 18714.3 to 6905.7.
+    quota = ALLOCATIONS["erk"](LENET, 0.9, Guard())
+    kept = {"fc1.weight": 18_714, "fc2.weight": 6906, "output.weight": 1000}
+    assert quota == Quota.fixed({layer.name: layer.size - kept[layer.name] for layer in LENET})
+    # 5324 are left: 3620.6, 1336.0, 367.4.
+    quota = ALLOCATIONS["erk"](LENET, 0.98, Guard())
+    kept = {"fc1.weight": 3621, "fc2.weight": 1336, "output.weight": 367}
+    assert quota == Quota.fixed({layer.name: layer.size - kept[layer.name] for layer in LENET})
+
+
+@pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.8, 0.9, 0.95, 0.99])
+def test_erk_counts_the_window_of_a_convolution(sparsity: float) -> None:
+    shapes = [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
+    lenet5 = [Layer(f"{at}.weight", ("Conv2d",), shape) for at, shape in enumerate(shapes)]
+    quota = ALLOCATIONS["erk"](lenet5, sparsity, Guard())
+    assert quota.layers is not None
+    for layer, density in zip(lenet5, erk_densities(lenet5, 1 - exact(sparsity)), strict=True):
+        assert abs(layer.size - quota.layers[layer.name] - density * layer.size) < 1
+
+
+@given(layer_lists(), sparsities())
+def test_erk_is_the_papers_but_for_roundings(layers: list[Layer], sparsity: float) -> None:
+    quota = ALLOCATIONS["erk"](layers, sparsity, OFF)
+    assert quota.layers is not None
+    assert quota.zeros == round(exact(sparsity) * sum(layer.size for layer in layers))
+    for layer, density in zip(layers, erk_densities(layers, 1 - exact(sparsity)), strict=True):
+        kept = layer.size - quota.layers[layer.name]
+        assert abs(kept - density * layer.size) <= max(1, len(layers) / 2)
+
+
+@pytest.mark.parametrize("guard", [Guard(), Guard(0.9, 2), Guard(1.0, 0)], ids=str)
+@given(layer_lists(), sparsities(0.9), sparsities(0.9))
+def test_erk_takes_no_layer_back_whatever_the_guard(
+    guard: Guard, layers: list[Layer], one: float, other: float
 ) -> None:
-    whole = sum(shares.values())
-    total = data.draw(st.integers(0, whole))
-    parts = spread(total, shares)
-    assert sum(parts.values()) == total
-    for name, share in shares.items():
-        assert parts[name] <= share
-        if whole:
-            assert abs(parts[name] - Fraction(total * share, whole)) < 1
+    try:
+        low, high = (ALLOCATIONS["erk"](layers, s, guard).layers for s in sorted((one, other)))
+    except ValueError:
+        return  # the guard forbids the sparsity
+    assert low is not None
+    assert high is not None
+    assert all(low[name] <= high[name] for name in low)
 
 
-def test_spread_gives_the_rest_to_the_largest_remainder_then_to_the_first() -> None:
-    assert spread(4, {"a": 10, "b": 25, "c": 15}) == {"a": 1, "b": 2, "c": 1}
-    assert spread(1, {"a": 5, "b": 5}) == {"a": 1, "b": 0}
+def test_erk_moves_what_a_guard_keeps_to_the_others() -> None:
+    quota = ALLOCATIONS["erk"](LENET, 0.8, Guard(0.82))
+    assert quota.layers is not None
+    assert quota.layers["fc1.weight"] == 192_864  # 82 %, where it would be 83.8 %
+    assert quota.layers["output.weight"] == 0
+    assert quota.zeros == 212_960
+    with pytest.raises(ValueError, match=r"0\.9 is more than the guard.* allows, 0\.82"):
+        ALLOCATIONS["erk"](LENET, 0.9, Guard(0.82))
+
+
+def test_erk_keeps_a_weight_in_every_layer() -> None:
+    quota = ALLOCATIONS["erk"](one_big_and_nine_single_weights(), 0.99, Guard())
+    assert quota.layers is not None
+    assert all(zeros == 0 for name, zeros in quota.layers.items() if name != "fc0.weight")
+    assert quota.layers["fc0.weight"] == quota.zeros == 999

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pruneflow.pruning.scope import Layer, Targets, find_layers, per_pattern
+from pruneflow.pruning.scope import Layer, Targets, find_layers, find_vectors, per_pattern
 from tests.strategies import NAMES, layer_lists
 
 
@@ -44,6 +44,21 @@ def test_every_matrix_is_found_once_in_the_networks_order() -> None:
         ("body.2.weight", "Odd", (5, 4)),
         ("head.weight", "Linear", (2, 5)),
     ]
+
+
+def test_everything_else_is_a_vector_with_the_role_of_its_layer() -> None:
+    vectors = find_vectors(Zoo())
+    assert [(vector.name, vector.types[0], vector.role) for vector in vectors] == [
+        ("body.0.bias", "Conv1d", "input"),
+        ("body.1.weight", "BatchNorm1d", ""),
+        ("body.1.bias", "BatchNorm1d", ""),
+        ("body.2.bias", "Odd", ""),
+        ("head.bias", "Linear", "output"),
+        ("tied.bias", "Linear", ""),
+    ]
+    assert {vector.name for vector in vectors} | {layer.name for layer in LAYERS} == {
+        name for name, _ in Zoo().named_parameters()
+    }
 
 
 def test_roles_go_to_the_first_and_last_prunable_layer() -> None:

@@ -11,8 +11,7 @@ import pytest
 from torch import nn
 
 from pruneflow.errors import RecipeError
-from pruneflow.pruning.scope import find_layers
-from pruneflow.recipe.compiler import compile_plan
+from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.compose import load_recipe
 from pruneflow.timeline import Horizon
 
@@ -30,7 +29,7 @@ def complaints(text: str, name: str = "my.yaml") -> list[str]:
     Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_text(text)
     with pytest.raises(RecipeError) as caught:
-        compile_plan(load_recipe(f"./{name}"), find_layers(Net()), Horizon(10))
+        compile_for(load_recipe(f"./{name}"), Net(), Horizon(10))
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -70,7 +69,7 @@ WHOLE = [
     ("modifiers: prune  #!\n", "got 'prune'"),
     ("modifiers:\n  p: [prune]  #!\n", "modifiers.p: needs named entries such as"),
     ("modifiers:\n  p:  #!\n", "modifiers.p: needs a mapping such as"),
-    ("modifiers:\n  p:  #!\n    sparsity: 0.5\n", "'type' is missing. Allowed: freeze_mask, "),
+    ("modifiers:\n  p:  #!\n    sparsity: 0.5\n", "'type' is missing. Allowed: acdc, "),
     ("modifiers:\n  p:  #!\n    type:\n    sparsity: 0.5\n", "'type' is missing"),
     ("modifiers:\n  p:\n    type: prun  #!\n", "unknown type 'prun'. Did you mean 'prune'?"),
     ("modifiers:\n  p:\n    type: [prune]  #!\n", "unknown type '['prune']'. Did"),
@@ -106,8 +105,8 @@ PRUNE = [
     ("sparsity: {fc9: 0.5, default: 0} #!; allocation: per_layer", "'fc9' matches no layer. Did"),
     ("sparsity: {fc1: 0.5} #!; allocation: per_layer", "'fc2.weight'; name it, or add 'default'"),
     ("start: 1ep", "m: required field 'sparsity' is missing"),
-    ("sparsity: 0.5; criterion: magnitud #!", "Did you mean 'magnitude'? Allowed: magnitude, ran"),
-    ("sparsity: 0.5; allocation: globl #!", "Did you mean 'global'? Allowed: global, per_layer"),
+    ("sparsity: 0.5; criterion: magnitud #!", "Did you mean 'magnitude'?"),
+    ("sparsity: 0.5; allocation: globl #!", "Did you mean 'global'?"),
     ("sparsity: 0.5; schedule: cubik #!", "Did you mean 'cubic'? Allowed: constant, cosine, cub"),
     ("sparsity: 0.5; schedule: linear", "schedule 'linear' needs an 'end'"),
     ("sparsity: 0.5; milestones: {2ep: 0.5} #!", "'milestones' and 'schedule: multistep' go tog"),
@@ -118,6 +117,8 @@ PRUNE = [
     ("sparsity: 0.5; end: 3ep; initial_sparsity: 0.6 #!", "0.6 is above the final sparsity 0.5"),
     ("sparsity: 0.98 #!; max_layer_sparsity: 0.9", "(max_layer_sparsity, min_nonzeros) allows at"),
     ("sparsity: 0.98 #!; max_layer_sparsity: 0.9; allocation: uniform", "lower the sparsity, or"),
+    ("sparsity: 0.98 #!; max_layer_sparsity: 0.9; allocation: erk", "min_nonzeros) allows, 0.9"),
+    ("sparsity: {fc1: 0.5} #!; allocation: lamp", "one for each layer needs 'allocation: per_l"),
     ("sparsity: 0.5; max_layer_sparsity: 90 #!", HIGH),
     ("sparsity: 0.5; min_nonzeros: 1.5 #!", "needs a whole number, got '1.5'"),
     ("sparsity: 0.5; power: 0 #!", "0 is outside the range: number above 0"),
@@ -136,6 +137,8 @@ PRUNE = [
     ("granularity: {block: [0, 4]} #!; sparsity: 0.5", "{block: [32, 32]}; got '[0, 4]'"),
     ("granularity: {block: [2, 2], of: 3} #!; sparsity: 0.5", "no field 'of' beside 'block'"),
     ("granularity: {block: [5, 5]}", "required field 'sparsity' is missing"),
+    ("granularity: filter; sparsity: 0.5 #!", "unlike sizes (20 weights in 'fc1.weight', 10 w"),
+    ("granularity: 1:2; allocation: erk", "choose allocation 'uniform' or 'global'"),
     ("granularity: 1:2; sparsity: 0.9 #!", "1:2 means a sparsity of 0.5: write that, or nothing"),
     ("granularity: 1:2; sparsity: {fc1: 0.5} #!", "1:2 means a sparsity of 0.5"),
     ("granularity: 1:3; sparsity: 0.67 #!", "1:3 means a sparsity of 0.666667"),

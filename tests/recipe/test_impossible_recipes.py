@@ -43,6 +43,40 @@ IMPOSSIBLE = [
         "  rate: {type: lr, init: 0.1, start: 3ep, end: 4ep}  #!\n",
         "of a round never comes",
     ),
+    (
+        with_fields("regularize", "kind: slimming  #!; strength: 0.1"),
+        "'slimming' shrinks scales of batch norms, and this network has none that train",
+    ),
+    (with_fields("trainable", "value: true  #!"), "is trainable already: write false"),
+    (with_fields("trainable", "value: false; targets: [norm]  #!"), "'norm' matches no layer"),
+    (with_fields("weight_decay", "value: 0.1; start: 10ep  #!"), "the run ends there"),
+    (
+        with_fields("dynamic_sparse", "sparsity: 0.5; end: 12ep"),
+        "works until step 120, but the run",
+    ),
+    (with_fields("dynamic_sparse", "sparsity: 0.5; start: 8ep; end: 60%  #!"), "after the start"),
+    (with_fields("dynamic_sparse", "sparsity: 0.5; every: 8ep  #!"), "is no exchange between"),
+    (with_fields("dynamic_sparse", "sparsity: 0  #!; every: 1ep"), "nothing to grow back"),
+    (with_fields("dynamic_sparse", "sparsity: 0.5; criterion: snip  #!"), "start later (1st)"),
+    (with_fields("dynamic_sparse", "drop_fraction: 1  #!; sparsity: 0.5"), "outside the range"),
+    (with_fields("dynamic_sparse", "sparsity: {fc1: 0.5}  #!"), "needs 'allocation: per_layer'"),
+    (with_fields("acdc", "sparsity: 0.5; end: 12ep"), "works until step 120, but the run ends"),
+    (with_fields("acdc", "sparsity: 0.5; phase: 4ep; end: 80%  #!"), "there is no room for a comp"),
+    (
+        "length: 10ep\nmodifiers:\n  i: {" + ROUNDS + ", targets: [fc2]}\n"
+        "  m: {type: acdc, sparsity: 0.5, phase: 1ep, targets: [fc1], start: 1ep}  #!\n",
+        "'i' rewinds the network at step 20, while this prunes weights and grows them back",
+    ),
+    (
+        "length: 10ep\nmodifiers:\n  i: {" + ROUNDS + ", targets: [fc2]}\n"
+        "  m: {type: dynamic_sparse, sparsity: 0.5, every: 1ep, targets: [fc1]}  #!\n",
+        "'i' rewinds the network at step 20",
+    ),
+    (
+        "length: 10ep\nmodifiers:\n  m: {type: acdc, sparsity: 0.5, phase: 1ep, start: 1ep}  #!\n"
+        "  f: {type: freeze_mask, start: 2ep}\n",
+        "changes the mask of 'fc1.weight' at step 30, but 'f' froze it",
+    ),
     ("modifiers:\n  a.b: {type: prune, sparsity: 0.5}  #!\n", "a word of letters, digits"),
 ]
 

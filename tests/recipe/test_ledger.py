@@ -43,7 +43,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Layer], list[Step]]:
         st.lists(
             st.tuples(
                 st.lists(st.sampled_from(layers), min_size=1, unique_by=lambda x: x.name),
-                st.sampled_from(("global", "uniform")),
+                st.sampled_from(("global", "uniform", "erk")),
                 sparsities(),
             ),
             min_size=1,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pruneflow.errors import PlanError, RecipeError
+from pruneflow.pruning.allocation import ALLOCATIONS
 from tests.loop import EPOCH, Loop, plan_of
 
 PRUNE = {"type": "prune", "sparsity": 0.5, "start": "1ep", "end": "3ep", "every": "1ep"}
@@ -43,7 +44,7 @@ def test_sparsity_rises_to_exactly_its_end(schedule: str) -> None:
     assert [row.event.step for row in plan.rows] == list(range(3, 10))
 
 
-@pytest.mark.parametrize("allocation", ["global", "uniform", "per_layer"])
+@pytest.mark.parametrize("allocation", list(ALLOCATIONS))
 @pytest.mark.parametrize("seed", range(3))
 def test_bounds_contain_what_a_run_makes(allocation: str, seed: int) -> None:
     modifiers = {

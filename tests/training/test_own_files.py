@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pruneflow.recipe import schema
 from pruneflow.training import own_files
 from pruneflow.training.own_files import contents
 
@@ -37,11 +38,11 @@ def values(module: str | None = None, weights: str | None = None, *imports: str)
     return {"model": model, "data": {"module": None}, "imports": list(imports)}
 
 
-def known(settings: Mapping[str, Any], home: Path) -> dict[str, str]:
+def known(settings: Mapping[str, Any], home: Path, files: Sequence[str] = ()) -> dict[str, str]:
     """As a process finds it that has looked at no file before."""
     own_files._code.cache_clear()
     own_files._imported.cache_clear()
-    return contents(settings, home)
+    return contents(settings, home, files)
 
 
 def test_a_module_brings_what_it_imports_and_nothing_that_is_installed(home: Path) -> None:
@@ -68,3 +69,14 @@ def test_weights_are_known_by_what_is_in_them(home: Path) -> None:
     assert first.keys() == {"dense"}
     assert known(values(weights="dense"), home) != first
     assert known(values(weights="nowhere"), home) == {}
+
+
+def test_a_recipes_own_files_are_known_by_what_is_in_them(home: Path) -> None:
+    distill = {"type": "distill", "start": "0st"}
+    assert schema.build({"modifiers": {"d": distill}}).files == []
+    files = schema.build({"modifiers": {"d": {**distill, "teacher": "dense.ckpt"}}}).files
+    (home / "dense.ckpt").write_bytes(b"1")
+    first = known(values(), home, files)
+    (home / "dense.ckpt").write_bytes(b"2")
+    assert first.keys() == {"dense.ckpt"}
+    assert known(values(), home, files) != first

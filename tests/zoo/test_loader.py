@@ -88,3 +88,15 @@ def test_every_epoch_has_every_example_once_in_another_order() -> None:
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
     assert len(of) == 4
+
+
+def test_an_epoch_that_was_cut_short_is_over_when_the_next_one_is_named() -> None:
+    whole, cut = loader(), loader()
+    epochs = [[labels.tolist() for _, labels in whole] for _ in range(2)]
+    assert [labels.tolist() for _, (_, labels) in zip(range(2), cut, strict=False)] == epochs[0][:2]
+    cut.set_epoch(0)  # Lightning names the epoch it goes on with, too
+    assert [labels.tolist() for _, labels in cut] == epochs[0][2:]
+    other = loader()
+    next(iter(other))
+    other.set_epoch(1)
+    assert [labels.tolist() for _, labels in other] == epochs[1]

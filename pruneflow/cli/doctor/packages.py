@@ -31,6 +31,7 @@ FEATURES = {
     "mlflow": "logger=mlflow",
     "sweep": "hydra/launcher=joblib",
     "deploy": "deploy by ONNX Runtime",
+    "structured": "granularity channel, shrink",
 }
 """What a person gets by an extra."""
 

@@ -16,8 +16,10 @@ from pruneflow.modifiers.fields.base import (
     referable,
     schema_of,
 )
+from pruneflow.modifiers.fields.files import TensorFile
 from pruneflow.modifiers.fields.granularity import GranularityKind
 from pruneflow.modifiers.fields.layers import Patterns, TargetsKind
+from pruneflow.modifiers.fields.modules import ModuleName
 from pruneflow.modifiers.fields.numbers import (
     FRACTION,
     PERCENT_HINT,
@@ -39,11 +41,13 @@ __all__ = [
     "GranularityKind",
     "Instant",
     "Kind",
+    "ModuleName",
     "Number",
     "Patterns",
     "PerLayer",
     "Schema",
     "TargetsKind",
+    "TensorFile",
     "TimeTable",
     "Times",
     "any_of",

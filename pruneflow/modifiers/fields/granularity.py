@@ -12,17 +12,22 @@ from pruneflow.registry import Registry
 
 @dataclass(frozen=True)
 class GranularityKind:
-    """What is pruned together."""
+    """What is pruned together.
+
+    Attributes:
+        by_group: Whether groups of channels may be.
+    """
 
     names: Registry[type[Granularity]] = GRANULARITIES
+    by_group: bool = False
 
     @property
     def label(self) -> str:
-        return " | ".join(self.names[name].form for name in self.names)
+        return " | ".join(kind.form for kind in self._kinds)
 
     def parse(self, value: Any) -> Granularity:
-        for name in self.names:
-            if (found := self.names[name].read(value)) is not None:
+        for kind in self._kinds:
+            if (found := kind.read(value)) is not None:
                 return found
         raise ValueError(f"'{value}' is no granularity; write {self.label}")
 
@@ -30,4 +35,9 @@ class GranularityKind:
         return value.write()
 
     def schema(self) -> Schema:
-        return any_of(*(dict(self.names[name].schema) for name in self.names))
+        return any_of(*(dict(kind.schema) for kind in self._kinds))
+
+    @property
+    def _kinds(self) -> list[type[Granularity]]:
+        kinds = [self.names[name] for name in self.names]
+        return [kind for kind in kinds if self.by_group or not kind.by_group]

@@ -1,4 +1,4 @@
-"""Granularities: single weights, n of every m, whole blocks.
+"""Granularities: single weights, n of every m, whole blocks, whole filters.
 
 A module in this folder that registers a granularity is found by itself.
 """

@@ -31,10 +31,13 @@ class Granularity(ABC):
     Attributes:
         form: How a recipe writes it.
         schema: Of that form, for editors: JSON Schema.
+        by_group: Whether what goes together reaches over layers, so that the network's groups
+            of channels stand for layers wherever one is asked for.
     """
 
     form: ClassVar[str]
     schema: ClassVar[Mapping[str, Any]]
+    by_group: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneflow.pruning.allocation import Allocation, Guard, Quota, Sparsity
@@ -107,7 +106,7 @@ class NM(Granularity):
                 f"{self} needs {quota.zeros:,} zeros, but with the guard against dead layers "
                 f"(max_layer_sparsity, min_nonzeros) there is room for {sum(caps.values()):,}"
             )
-        return Quota(quota.zeros, quota.layers, caps)
+        return replace(quota, caps=caps)
 
     def choose(
         self, scores: Mapping[str, Scores], shapes: Mapping[str, Shape], quota: Quota
@@ -116,7 +115,7 @@ class NM(Granularity):
         from pruneflow.pruning.threshold import select
 
         spared = {name: self._spared(start, shapes[name]) for name, start in scores.items()}
-        return select({name: partial(_above, scores[name], spared[name]) for name in scores}, quota)
+        return select(scores, quota, spared)
 
     def _spared(self, start: Scores, shape: Shape) -> torch.Tensor:
         """The n highest of every group, but what is pruned; booleans in the order of indices."""
@@ -131,14 +130,3 @@ class NM(Granularity):
             lowest = part.argsort(dim=1, stable=True)[:, : self.m - self.n]
             mark.scatter_(1, lowest, False).logical_and_(part > -torch.inf)
         return flat(spared, shape)
-
-
-def _above(start: Scores, spared: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The same scores, but those of spared weights above all others."""
-    import torch
-
-    at = 0
-    for chunk in start():
-        spare = spared[at : at + chunk.numel()]
-        yield chunk.clamp(max=torch.finfo(chunk.dtype).max).masked_fill(spare, torch.inf)
-        at += chunk.numel()

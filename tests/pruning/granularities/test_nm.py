@@ -67,7 +67,7 @@ def test_any_quota_takes_the_lowest_that_groups_can_spare(case: Drawn, data: st.
     assert sum(map(len, found)) == quota.zeros
 
 
-@given(cases(), st.sampled_from(["global", "uniform", "per_layer"]))
+@given(cases(), st.sampled_from(["global", "lamp", "uniform", "per_layer"]))
 def test_the_last_quota_leaves_just_n_of_every_group(case: Drawn, allocation: str) -> None:
     pattern, some, scores = case
     quota = pattern.quota(ALLOCATIONS[allocation], layers_of(some), pattern.sparsity, Guard(1.0, 0))
@@ -125,11 +125,8 @@ def test_what_has_no_room_is_refused() -> None:
     with pytest.raises(ValueError, match=r"2:4 needs 808 zeros, but with the guard.*806"):
         NM(2, 4).quota(ALLOCATIONS["global"], layers, 0.5, Guard(1.0, 10))
 
-    def all_in_one(layers: object, sparsity: object, guard: object) -> Quota:
-        return Quota.fixed({"0": 9, "1": 0})
-
-    with pytest.raises(ValueError, match="asks for 9 zeros in '0', where 2:4 has room for 8"):
-        NM(2, 4).quota(all_in_one, layers, 0.25, Guard())
+    with pytest.raises(ValueError, match="asks for 808 zeros in '1', where 2:4 has room for 800"):
+        NM(2, 4).quota(ALLOCATIONS["erk"], layers, 0.5, Guard())
 
 
 @pytest.mark.parametrize(
@@ -144,6 +141,10 @@ def test_what_has_no_room_is_refused() -> None:
         ("2:4", {"block": [1, 2]}, False),
         ({"block": [4, 4]}, {"block": [4, 4]}, True),
         ({"block": [4, 4]}, {"block": [2, 2]}, False),
+        ("filter", "filter", True),
+        ("unstructured", "filter", False),
+        ("filter", {"block": [1, 2]}, False),
+        ("filter", "unstructured", True),
         ("2:4", "unstructured", True),
     ],
 )

@@ -1,0 +1,122 @@
+"""How few weights do for MNIST?
+
+    python -m benchmarks.mnist_frontier                 three seeds of both networks
+    python -m benchmarks.mnist_frontier lenet5 0 1      seeds 0 and 1 of LeNet-5
+
+LeNet-300-100 keeps 2,662 of 266,200 weights (100 times fewer), LeNet-5 2,152 of 430,500 (200
+times fewer); biases stay and are not counted. Settings were chosen by validation data; test data
+decides nothing, and only the error on it at the end of a run is kept. Results go to
+benchmarks/results/mnist_frontier.json; runs that are in it already are not repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pruneflow import runfolder
+from pruneflow.cli.arguments import parse
+from pruneflow.cli.jobs import Composer
+from pruneflow.training.job import train
+
+RESULT = Path(__file__).parent / "results" / "mnist_frontier.json"
+SEEDS = range(3)
+
+COMMON = [
+    "data=mnist",
+    "data.augment.shift=1",
+    "optimizer=adam",
+    "optimizer.weight_decay=1e-4",
+    "trainer.threads=1",
+    "checkpoint.every_n_steps=1000",
+]
+CASES = {
+    "lenet_300_100": [
+        "recipe=./benchmarks/recipes/frontier_300_100.yaml",
+        "model=lenet_300_100",
+        "data.batch_size=256",
+        "optimizer.lr=0.002",
+        *COMMON,
+    ],
+    "lenet5": [
+        "recipe=./benchmarks/recipes/frontier_lenet5.yaml",
+        "model=lenet5",
+        "data.batch_size=128",
+        "optimizer.lr=0.0015",
+        *COMMON,
+    ],
+}
+GOALS = {"lenet_300_100": 2.0, "lenet5": 1.0}  # percent of test images
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run what is missing and write it down after every run."""
+    cases = arguments[:1] or CASES
+    seeds = [int(seed) for seed in arguments[1:]] or SEEDS
+    runs = json.loads(RESULT.read_text())["runs"] if RESULT.is_file() else []
+    for case in cases:
+        for seed in seeds:
+            if not any((run["case"], run["seed"]) == (case, seed) for run in runs):
+                runs.append({"case": case, **measure([*CASES[case], f"seed={seed}"])})
+                write(runs)
+    print(RESULT.read_text())
+
+
+def measure(overrides: list[str]) -> dict[str, Any]:
+    """Train one network; how large and how good it is."""
+    parsed = parse(overrides)
+    config = Composer("train", parsed).job(parsed.overrides).config
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "run"
+        result = train(config, folder, Console())
+        history = (folder / runfolder.HISTORY).read_text().splitlines()
+    counts = {key: layer["nonzeros"] for key, layer in result["layers"].items()}
+    biases = {key for key in counts if key.endswith("bias")}
+    return {
+        "seed": result["seed"],
+        "validation_error": percent_wrong(json.loads(history[-1])["val_accuracy"]),
+        "test_error": percent_wrong(result["accuracy"]["final"]),
+        "nonzeros": sum(counts[key] for key in counts.keys() - biases),
+        "biases": sum(counts[key] for key in biases),
+        "layers": {key: counts[key] for key in counts if key not in biases},
+        "steps": result["steps"],
+        "seconds": result["seconds"],
+        "cpu_seconds": round(time.process_time() - began, 1),
+        "config_hash": result["config_hash"],
+        "versions": result["versions"],
+    }
+
+
+def percent_wrong(accuracy: float) -> float:
+    """The error in percent, free of float32's noise."""
+    return round(100 * (1 - accuracy), 3)
+
+
+def write(runs: list[dict[str, Any]]) -> None:
+    """The runs, and what they come to beside the goals."""
+    cases = {}
+    for case, overrides in CASES.items():
+        errors = [run["test_error"] for run in runs if run["case"] == case]
+        cases[case] = {
+            "settings": overrides,
+            "goal_test_error": GOALS[case],
+            "mean_test_error": round(sum(errors) / len(errors), 3) if errors else None,
+        }
+    machine = {"processor": platform.machine(), "system": platform.system(), "threads": 1}
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(
+        json.dumps({"cases": cases, "machine": machine, "runs": runs}, indent=2) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,93 @@
+"""Gathering scores from gradients, right before an update uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import distributed
+
+from pruneflow.network import Network
+from pruneflow.pruning.masks import is_finite
+
+if TYPE_CHECKING:
+    from pruneflow.modifiers.duties import Gathering
+
+
+@torch.no_grad()
+def mask_gradients(
+    network: Network, gatherings: Iterable[Gathering], names: Collection[str] | None = None
+) -> None:
+    """Mask gradients; those who gather dense ones take them in before, as they are.
+
+    Args:
+        network: Whose gradients.
+        gatherings: At work in this update.
+        names: Of the weights; None: of all.
+    """
+    for gathering in gatherings:
+        for name in gathering.layers if gathering.score.dense else ():
+            if names is None or name in names:
+                _forget_what_accumulates(network, gathering, name)
+                _take_in(network, gathering, name)
+    network.mask_gradients(names)
+
+
+@torch.no_grad()
+def gather(network: Network, gatherings: Sequence[Gathering], moved: Collection[str]) -> None:
+    """Mask gradients and take them in, where that was not done after the backward pass.
+
+    Args:
+        network: Whose gradients; clipped ones perhaps, if they were masked before.
+        gatherings: At work in this update.
+        moved: Names of the parameters that the update moves.
+    """
+    pairs = [(gathering, name) for gathering in gatherings for name in gathering.layers]
+    mine = [(gathering, name) for gathering, name in pairs if name in moved]
+    for gathering, name in mine:
+        if gathering.score.dense:
+            if name not in network.state.scores.get(gathering.key, {}):
+                _take_in(network, gathering, name)
+            _add_other_ranks(network, gathering, name)
+    network.mask_gradients()
+    for gathering, name in mine:
+        if not gathering.score.dense:
+            if gathering.score.since == "update":
+                network.state.scores.get(gathering.key, {}).pop(name, None)
+            _take_in(network, gathering, name)
+
+
+def _forget_what_accumulates(network: Network, gathering: Gathering, name: str) -> None:
+    """Of earlier backward passes keep only what masks took out of the gradient."""
+    mask, totals = network.state.masks.get(name), network.state.scores.get(gathering.key, {})
+    if name not in totals or network.weights[name].grad is None:
+        return
+    if mask is None or not is_finite(totals[name]):
+        del totals[name]
+    else:
+        totals[name].mul_(1 - mask)
+
+
+def _take_in(network: Network, gathering: Gathering, name: str) -> None:
+    weight, gradient = network.weights[name].detach(), network.weights[name].grad
+    if gradient is None:
+        return
+    totals = network.state.scores.setdefault(gathering.key, {})
+    if name not in totals:
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        totals[name] = torch.zeros_like(weight, dtype=dtype)
+    if is_finite(gradient):
+        gathering.score.gather(totals[name], weight, gradient)
+    elif gathering.score.dense:  # the update will be skipped
+        totals[name].fill_(torch.nan)
+    elif gathering.score.since == "update":
+        del totals[name]
+
+
+def _add_other_ranks(network: Network, gathering: Gathering, name: str) -> None:
+    """Take in what other processes gathered: right after backward a gradient is one rank's own."""
+    totals = network.state.scores.get(gathering.key, {})
+    alone = not (distributed.is_available() and distributed.is_initialized())
+    if name in totals and not alone and distributed.get_world_size() > 1:
+        distributed.all_reduce(totals[name])
