@@ -46,8 +46,11 @@ SEEDS = range(3)
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98)
 LENET5_SPARSITIES = (0.9, 0.98)
 LENET5_RECIPES = ("one_shot", "gradual", "lamp", "rigl", "movement", "distill_gradual")
-ROUNDS = ("lenet_imp", "lottery")
-"""Recipes whose length depends on the sparsity: they have controls of their own."""
+CONTROLS = {
+    "lenet_imp": ("dense_equal_epochs",),
+    "lottery": ("dense_equal_epochs", "random_mask"),
+}
+"""Of the recipes whose length depends on the sparsity."""
 
 LEFT_OUT = {
     "fine_tune_only": "prunes nothing",
@@ -116,7 +119,7 @@ def _cells(model: str, names: Any, sparsities: tuple[float, ...], seed: int) -> 
         source = str(OWN / f"{name}.yaml") if name == "random_mask" else f"builtin/{name}"
         for sparsity in sparsities if _has_knob(source) else (None,):
             yield Cell(model, name, source, sparsity, "none", seed)
-            for control in ("dense_equal_epochs", "random_mask") if name in ROUNDS else ():
+            for control in CONTROLS.get(name, ()):
                 yield Cell(model, name, source, sparsity, control, seed)
 
 

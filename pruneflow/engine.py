@@ -185,8 +185,7 @@ class Engine:
         if not gatherings and not changes:
             self.network.mask_gradients()
             return
-        own = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
-        moved = {name: w for name, w in self.network.weights.items() if id(w) in own}
+        moved = gathering.about_to_move(self.network, optimizer)
         gathering.gather(self.network, gatherings, moved)
         for span in changes:
             span.change({name: w for name, w in moved.items() if w.grad is not None})

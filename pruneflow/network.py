@@ -79,6 +79,8 @@ class Network:
             torch._foreach_mul_(weights, masks)
             if late or id(optimizer) not in self._exact:
                 torch._foreach_add_(weights, 0.0)  # -0.0 + 0.0 is +0.0
+        if late and optimizer is not None:  # gradients that were not masked have filled it
+            mask_memory(optimizer, dict(zip(weights, masks, strict=True)))
 
     @torch.no_grad()
     def mask_gradients(self, names: Collection[str] | None = None) -> None:

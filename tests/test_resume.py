@@ -45,3 +45,16 @@ def test_resuming_at_any_step_is_bit_identical(recipe: str, name: str) -> None:
     expected = whole.everything()
     for step, saved in enumerate(saves):
         assert loop(saved).run().everything() == expected, f"resumed at step {step}"
+
+
+def test_resuming_is_bit_identical_where_gradients_come_in_a_closure() -> None:
+    def loop(saved: bytes | None = None) -> Loop:
+        return Loop({"p": {**PRUNE, "end": "5st"}}, total=9, closure=True, saved=saved)
+
+    whole = loop()
+    saves = [whole.save()]
+    while whole.clock < 9:
+        whole.step()
+        saves.append(whole.save())
+    for step, saved in enumerate(saves):
+        assert loop(saved).run().everything() == whole.everything(), f"resumed at step {step}"

@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import distributed
+from torch import distributed, nn
+from torch.optim import Optimizer
 
+from pruneflow.errors import TrainingError
 from pruneflow.network import Network
 from pruneflow.pruning.masks import is_finite
 
@@ -32,6 +34,22 @@ def mask_gradients(
                 _forget_what_accumulates(network, gathering, name)
                 _take_in(network, gathering, name)
     network.mask_gradients(names)
+
+
+def about_to_move(network: Network, optimizer: Optimizer) -> dict[str, nn.Parameter]:
+    """The parameters that an optimizer's update moves, by name.
+
+    Raises:
+        TrainingError: Their gradients are not those of the loss, but scaled ones.
+    """
+    if getattr(optimizer, "grad_scale", None) is not None:
+        raise TrainingError(
+            f"a fused {type(optimizer).__name__} takes gradients that are scaled still, and the "
+            "recipe needs those of the loss: call scaler.unscale_(optimizer) before "
+            "scaler.step(optimizer), or build the optimizer without fused=True"
+        )
+    own = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    return {name: weight for name, weight in network.weights.items() if id(weight) in own}
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ class Ledger:
         self.high = dict.fromkeys(self.size, 0)
         self._totals: dict[frozenset[str], int | None] = {frozenset([n]): 0 for n in self.size}
         self._granularity: dict[str, Granularity] = {}
+        self._patterns: dict[str, Granularity] = {}  # that a layer's zeros have, whatever follows
         self._channels = ChannelCounts(layers)
         self._open: set[str] = set()  # layers whose zeros follow from channels that weights choose
 
@@ -58,7 +59,8 @@ class Ledger:
             self._forget(event.layers)
         if event.action == "regrow":
             for name in event.layers:
-                if (kind := self._granularity.get(name, UNSTRUCTURED)) != UNSTRUCTURED:
+                if name in self._patterns:
+                    kind = self._patterns[name]
                     text = f"exchanges single weights, but the zeros of '{name}' are {kind}"
                     raise ValueError(text)
         if event.quota is not None:
@@ -96,7 +98,7 @@ class Ledger:
         if quota.zeros < most_before:
             raise ValueError(
                 f"asks for {quota.zeros:,} zeros where {most_before:,} weights are pruned already: "
-                "pruned weights do not grow back (set 'initial_sparsity' to where the ramp begins)"
+                "pruned weights do not grow back (a ramp of 'prune' begins at 'initial_sparsity')"
             )
         self._totals = {g: t for g, t in self._totals.items() if not g <= inside}
         self._open.difference_update(names)
@@ -131,6 +133,7 @@ class Ledger:
             self.low[name] = self.high[name] = 0
             self._totals[frozenset([name])] = 0
             self._granularity.pop(name, None)
+            self._patterns.pop(name, None)
 
     def _continue(self, names: Sequence[str], granularity: Granularity) -> None:
         """Make sure that a granularity can go on from what is there.
@@ -149,6 +152,8 @@ class Ledger:
             if divides and self._channels.shrinks(name):
                 raise ValueError(f"'{name}' is smaller by then, and {granularity} may not fit")
             self._granularity[name] = granularity
+            if granularity != UNSTRUCTURED:
+                self._patterns[name] = granularity
 
     def _shrink(self, event: Event) -> None:
         """Enter a removal: what is removed counts as zeros."""

@@ -117,6 +117,14 @@ NONSENSE: dict[str, tuple[Tree, str]] = {
         {name: {"type": "distill", "start": "1ep"} for name in ("one", "other")},
         "two owners",
     ),
+    "exchanging single weights of what was a pattern": (
+        {
+            "pattern": {"type": "prune", "granularity": "1:2", "start": "1st", "targets": ["fc1"]},
+            "rigl": {"type": "dynamic_sparse", "sparsity": 0.6, "start": "1ep", "every": "1st",
+                     "end": "2ep"},
+        },
+        "exchanges single weights, but the zeros of 'fc1.weight' are 1:2",
+    ),
     "thawing": (
         {"prune": {**RAMP, "sparsity": 0.5}, "freeze": {"type": "freeze_mask", "start": "2ep"}},
         "froze it",

@@ -44,9 +44,7 @@ def exchanged_under_ddp() -> str:
     model = small_net()
     optimizer = adam(model)
     recipe = {"it": {"type": "dynamic_sparse", "sparsity": 0.5, "every": "2st", "end": "9st"}}
-    pruning = prune(
-        model, build(recipe), optimizer=optimizer, steps_per_epoch=3, steps=TOTAL
-    )  # fmt: skip
+    pruning = prune(model, build(recipe), optimizer=optimizer, steps_per_epoch=3, steps=TOTAL)
     parallel = nn.parallel.DistributedDataParallel(model)
     generator = torch.Generator().manual_seed(distributed.get_rank())
     while not pruning.done:

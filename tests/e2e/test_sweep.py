@@ -25,7 +25,7 @@ def test_flags_may_stand_before_overrides() -> None:
 
 
 def test_every_recipe_can_be_swept(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("plan", "recipe=glob(*)", "-m") == 0
+    assert run("plan", "recipe=glob(*,exclude=[block_32,slimming])", "-m") == 0
     out = capsys.readouterr().out
     assert all(f"plan {name} " in out for name in ("gradual", "lenet_imp", "lottery", "one_shot"))
 

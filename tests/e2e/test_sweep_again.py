@@ -6,6 +6,8 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from pruneflow import runfolder
 from pruneflow.report.gathered import collect
@@ -234,9 +236,9 @@ def test_what_other_weights_began_is_not_reused(
     stub: Stub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = ("model.weights=dense.safetensors",)
-    Path("dense.safetensors").write_bytes(b"1")
+    save_file({"fc1.bias": torch.zeros(300)}, "dense.safetensors")
     assert run(*SWEEP, "seed=0,1", *weights) == 0
-    Path("dense.safetensors").write_bytes(b"2")
+    save_file({"fc1.bias": torch.ones(300)}, "dense.safetensors")
     assert run(*SWEEP, "seed=0,1", *weights) == 0
     first, second = sweeps()
     assert stub.trained == [f"{sweep}/{job}" for sweep in (first, second) for job in (0, 1)]

@@ -24,6 +24,7 @@ def pruned(shape: tuple[int, ...], keep: list[bool]) -> Any:
     mask = torch.tensor(keep, dtype=torch.float32).reshape(shape)
     weight = torch.nn.Parameter(torch.linspace(-2, -1, mask.numel()).reshape(shape) * mask)
     return SimpleNamespace(
+        plan=SimpleNamespace(layers=[SimpleNamespace(name="fc.weight")]),
         state=SimpleNamespace(masks={"fc.weight": mask}),
         network=SimpleNamespace(weights={"fc.weight": weight}),
         layer_sparsity={"fc.weight": 1 - float(mask.mean())},

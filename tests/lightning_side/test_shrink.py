@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning.callbacks import StochasticWeightAveraging
+from torch import distributed
 
 import pruneflow
 from pruneflow import ExactCheckpoint, RecipeCallback
@@ -80,5 +81,8 @@ def test_averages_are_refused() -> None:
 
 
 def test_several_processes_are_refused() -> None:
-    with pytest.raises(PlanError, match="cannot be told to DDPStrategy: train on one device"):
-        shrunk(strategy="ddp", max_epochs=2)
+    try:
+        with pytest.raises(PlanError, match="cannot be told to DDPStrategy: train on one device"):
+            shrunk(strategy="ddp", max_epochs=2)
+    finally:
+        distributed.destroy_process_group()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from pruneflow.errors import TrainingError
 from pruneflow.modifiers.duties import Gathering
 from pruneflow.network import Network
 from pruneflow.operations.gathering import gather, mask_gradients
@@ -183,3 +184,24 @@ def test_what_no_optimizer_moves_is_not_scored() -> None:
     made.weights["w"].grad = torch.ones(6)
     gather(made, gatherings, [])
     assert made.state.scores == {}
+
+
+def test_a_state_that_was_saved_does_not_change_with_the_run() -> None:
+    tree = {"prune": {"type": "prune", "sparsity": 0.5, "criterion": "movement", "start": "3ep"}}
+    loop = Loop(tree, 12).run(4)
+    saved = loop.engine.state.state_dict()
+    before = bits(saved["scores"])
+    loaded = PruneState.from_state_dict(saved)
+    loop.run(6)
+    loaded.scores["prune"]["fc1.weight"].zero_()
+    assert bits(saved["scores"]) == before
+
+
+def test_gradients_that_are_scaled_still_are_refused() -> None:
+    tree = {"press": {"type": "regularize", "kind": "l1", "strength": 0.1}}
+    loop = Loop(tree, 3, optimizer=lambda model: OPTIMIZERS["adamw, fused"](model.parameters()))
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    (fused,) = loop.optimizers
+    scaler.scale(loop.model(torch.ones(2, 6)).square().mean()).backward()
+    with pytest.raises(TrainingError, match=r"call scaler\.unscale_\(optimizer\)"):
+        scaler.step(fused)

@@ -17,6 +17,7 @@ IMPOSSIBLE = [
     ("length: 0ep  #!\n" + OK, "is no step at all"),
     ("length: 0.01ep  #!\n" + OK, "is no step at all"),
     (with_fields("prune", "sparsity: 0.5; start: 120%  #!"), "more than the whole run"),
+    (with_fields("prune", "sparsity: 0.5; regrow: 0.3  #!"), "there is just that one"),
     (
         "length: 4ep\nmodifiers:\n  m: {" + ROUNDS + ", start: 50%}  #!\n",
         "begins at a share of the run, so begin earlier or do less",

@@ -153,7 +153,7 @@ def test_what_shells_ask_is_no_word_for_people() -> None:
 
 def test_recipes_of_ones_own_and_what_they_build_on() -> None:
     write("recipes/child.yaml", CHILD)
-    assert candidates(["train"], "recipe=c") == {"recipe=child": "Gradual, then rare"}
+    assert candidates(["train"], "recipe=chi") == {"recipe=child": "Gradual, then rare"}
     line = "train recipe=child recipe."
     assert after(f"{line}modifiers.") == {"prune.", "freeze.", "finetune.", "late."}
     assert after(f"{line}vars.slow=") == {"2ep"}
