@@ -16,7 +16,6 @@ from torch.utils.hooks import RemovableHandle
 
 from pruneflow import lightning_trainer, mask_statistics
 from pruneflow.engine import Engine
-from pruneflow.errors import ResumeError
 from pruneflow.lightning_calibration import calibration_for
 from pruneflow.loop.resizing import resize_when_loading
 from pruneflow.modifiers.events import Event
@@ -34,7 +33,8 @@ class RecipeCallback(Callback):
     """Interprets a recipe while a Lightning ``Trainer`` fits a module.
 
     It works in any project: keys of ``state_dict`` do not change, its own state rides in the
-    checkpoint, and the module's optimizers and schedulers stay the module's.
+    checkpoint, and the module's optimizers and schedulers stay the module's. Where the trainer has
+    ``max_epochs=0``, all that the recipe does before the first update is done as ``fit`` starts.
 
     Args:
         recipe: A recipe's name, its file, or a ``Recipe``.
@@ -129,19 +129,12 @@ class RecipeCallback(Callback):
         lightning_trainer.require_own_backward(pl_module, self.plan)
         if any(event.action == "rewind" for event in self.plan.events):
             lightning_trainer.refuse_early_stopping(trainer, self.recipe.name)
+        if not self.plan.total:  # Lightning ends such a run here, before it trains
+            self._begin(trainer, pl_module).detach()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bind the engine; optimizers exist, and every rank holds the same weights."""
-        assert self.plan is not None
-        state, self._restored = self._restored, None
-        if state is None and (trainer.global_step or trainer.current_epoch):
-            state = self._earlier_state()
-        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
-        self.engine = Engine(self.plan, pl_module, (), schedulers, self.seed, state)
-        self.engine.network.calibration = self._watched
-        self._guard(trainer, pl_module)
-        if state is None:
-            self._advance(trainer, pl_module, 0)
+        """Optimizers exist, and every rank holds the same weights."""
+        self._begin(trainer, pl_module)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -215,6 +208,20 @@ class RecipeCallback(Callback):
         assert self.engine is not None
         return self.engine.advance(step)
 
+    def _begin(self, trainer: Trainer, pl_module: LightningModule) -> Engine:
+        """Bind the engine, and fire what is due before the first update."""
+        assert self.plan is not None
+        state, self._restored = self._restored, None
+        if state is None and (trainer.global_step or trainer.current_epoch):
+            state = lightning_trainer.earlier_state(self.engine)
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+        self.engine = Engine(self.plan, pl_module, (), schedulers, self.seed, state)
+        self.engine.network.calibration = self._watched
+        self._guard(trainer, pl_module)
+        if state is None:
+            self._advance(trainer, pl_module, 0)
+        return self.engine
+
     def _advance(self, trainer: Trainer, pl_module: LightningModule, step: int) -> list[Event]:
         assert self.engine is not None
         self.engine.network.averages = lightning_trainer.averages(trainer)
@@ -234,19 +241,6 @@ class RecipeCallback(Callback):
         if self._resizing is not None:
             self._resizing.remove()
             self._resizing = None
-
-    def _earlier_state(self) -> PruneState:
-        """The state with which a trainer that has trained before goes on.
-
-        Raises:
-            ResumeError: It goes on from a checkpoint that knows nothing of the recipe.
-        """
-        if self.engine is None:
-            raise ResumeError(
-                "the checkpoint holds no state of a recipe: to begin a recipe with its weights, "
-                "load them into the module and fit without ckpt_path"
-            )
-        return self.engine.state
 
     def _guard(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Guard the trainer's optimizers.

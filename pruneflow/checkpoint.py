@@ -74,20 +74,18 @@ class ExactCheckpoint(Checkpoint):
         others = [c for c in callbacks(trainer) if c is not self]
         undeclared(trainer).callbacks = [*others, self]
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the end of a run of no update: Lightning does not begin to train."""
+        plan = _recipe(trainer).plan
+        if plan is not None and not plan.total:
+            self._open(trainer)
+            self._saved_at = -1
+            if self._allowed[1]:
+                self.save(trainer)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out what can be exact here, and restore what a checkpoint brought."""
-        self._trainer = trainer
-        self._saved_at = self._seen = _recipe(trainer).clock
-        mid_epoch, always = exact_resume.obstacles(trainer)
-        self._allowed = (not mid_epoch and not always, not always)
-        if always:
-            rank_zero_warn(f"no exact checkpoint can be written: {'; '.join(always)}")
-        elif mid_epoch and self.every_n_steps:
-            rank_zero_info(f"checkpoints at ends of epochs only: {'; '.join(mid_epoch)}")
-        if trainer.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            sweep_temporaries(self.folder)
-            self._saved = self._own_files()
+        self._open(trainer)
         state, self._restored = self._restored, None
         if state is not None:
             if state["world_size"] != trainer.world_size:
@@ -130,6 +128,21 @@ class ExactCheckpoint(Checkpoint):
         exact_resume.add_results(trainer, self._pending)
         if self._allowed[1]:
             self.save(trainer)
+
+    def _open(self, trainer: Trainer) -> None:
+        """Find out what can be exact here, and what is in the folder."""
+        self._trainer = trainer
+        self._saved_at = self._seen = _recipe(trainer).clock
+        mid_epoch, always = exact_resume.obstacles(trainer)
+        self._allowed = (not mid_epoch and not always, not always)
+        if always:
+            rank_zero_warn(f"no exact checkpoint can be written: {'; '.join(always)}")
+        elif mid_epoch and self.every_n_steps:
+            rank_zero_info(f"checkpoints at ends of epochs only: {'; '.join(mid_epoch)}")
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            sweep_temporaries(self.folder)
+            self._saved = self._own_files()
 
     def _own_files(self) -> list[Path]:
         """This run's files up to now: none for a run that begins."""

@@ -9,11 +9,13 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
-from pruneflow.errors import PlanError, Problem
+from pruneflow.engine import Engine
+from pruneflow.errors import PlanError, Problem, ResumeError
 from pruneflow.modifiers.duties import LossSpan
 from pruneflow.recipe.anatomy import Anatomy, anatomy_of
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.plan import Plan
+from pruneflow.state import PruneState
 from pruneflow.timeline import Horizon
 from pruneflow.zoo.classifier import Classifier
 
@@ -62,6 +64,23 @@ def horizon(
     if max_epochs is not None and max_epochs != -1:
         limits.append(max_epochs * steps_per_epoch)
     return Horizon(steps_per_epoch, min(limits) if limits else None)
+
+
+def earlier_state(engine: Engine | None) -> PruneState:
+    """The state with which a trainer that has trained before goes on.
+
+    Args:
+        engine: What worked in it before, if anything did.
+
+    Raises:
+        ResumeError: It goes on from a checkpoint that knows nothing of the recipe.
+    """
+    if engine is None:
+        raise ResumeError(
+            "the checkpoint holds no state of a recipe: to begin a recipe with its weights, "
+            "load them into the module and fit without ckpt_path"
+        )
+    return engine.state
 
 
 def loss_scale(trainer: Trainer) -> float:

@@ -368,6 +368,21 @@ def test_the_length_is_the_callers_or_the_recipes() -> None:
         Run({"t": {**TICKETS, "rewind_to": "2st"}}, steps=12)
 
 
+@pytest.mark.filterwarnings(toy.LIGHTNING_NOISE)
+def test_in_a_run_of_length_0_a_trained_module_is_pruned_and_that_is_all() -> None:
+    recipe = build({"length": "0ep", "modifiers": toy.once("50%")["modifiers"]})
+    module, twin = toy.Toy(), toy.Toy()
+    twin.load_state_dict(module.state_dict())
+    pruning = pruneflow.prune(module, recipe, steps_per_epoch=toy.STEPS)
+    toy.fit([RecipeCallback(recipe)], twin, max_epochs=0)
+    assert bits(module.state_dict()) == bits(twin.state_dict())
+    assert (pruning.done, pruning.epochs, pruning.sparsity) == (True, 0, 0.5)
+    with pytest.raises(PlanError, match="needs a length of 2ep"):
+        pruneflow.prune(twin, build(toy.once("2ep")), steps_per_epoch=9, epochs=0)
+    with pytest.raises(PlanError, match="no run has -9 steps"):
+        pruneflow.prune(twin, recipe, steps_per_epoch=9, epochs=-1)
+
+
 def test_training_on_keeps_the_zeros_and_is_told_after_an_epoch() -> None:
     run = Run({"prune": RAMP}).run()
     end, journal = run.pruning.sparsity, run.pruning.journal

@@ -74,7 +74,8 @@ def prune(
             the module where a batch begins with no tensor.
         example: An input of the module, or a list of them, for words that are about channels; by
             default its ``example_input_array``.
-        epochs: The run's length; by default the recipe's own.
+        epochs: The run's length; by default the recipe's own. With 0 the module is pruned here,
+            and there is nothing to train.
         steps: The same in updates.
         seed: Seeds whatever is random in the recipe.
 

@@ -11,6 +11,7 @@ from pruneflow.modifiers.base import FieldError, Modifier, Site, modifier
 from pruneflow.modifiers.duties import RateSpan
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Choice, Duration, Instant, Number, Times, option
+from pruneflow.modifiers.spanning import require_updates
 from pruneflow.schedules import interpolate
 from pruneflow.timeline import Anchor, Moment, Time, parse_time
 
@@ -90,6 +91,7 @@ class LearningRate(Modifier):
 
     def span(self, site: Site) -> tuple[int, int]:
         """See base class."""
+        require_updates(site)
         horizon = site.rate_horizon
         start = self._edge(site, "start")
         if self.end is not None:

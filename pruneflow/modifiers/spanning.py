@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from pruneflow.network import Network
 
 
+def require_updates(site: Site) -> None:
+    """Make sure that there is something to be at work in.
+
+    Raises:
+        FieldError: The run has no update.
+    """
+    if site.horizon.total == 0:
+        text = "works while a network trains, and a run of length 0 trains nothing: remove it"
+        raise FieldError("type", text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpanModifier(Modifier):
     """A modifier whose events only tell that its span begins and ends."""
@@ -27,6 +38,7 @@ class SpanModifier(Modifier):
 
     def span(self, site: Site) -> tuple[int, int]:
         """See base class."""
+        require_updates(site)
         start = site.step(self, "start")
         if self.end is not None:
             end = site.step(self, "end")

@@ -14,8 +14,9 @@ from pruneflow.pruning.scope import Layer
 from pruneflow.recipe.anatomy import Anatomy, anatomy_of
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.ledger import Ledger
+from pruneflow.recipe.length import with_length
 from pruneflow.recipe.plan import Plan, PlannedEvent
-from pruneflow.timeline import Horizon, Time
+from pruneflow.timeline import Horizon
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,7 +50,7 @@ def compile_for(
         try:
             modifier.require_module(model)
         except FieldError as error:
-            problems.append(_place(recipe, modifier, error))
+            problems.append(recipe.problem(modifier, error))
     if problems:
         raise PlanError(problems)
     return plan
@@ -75,7 +76,7 @@ def compile_plan(
     Raises:
         PlanError: It does not fit, with every reason and its place.
     """
-    horizon = _with_length(recipe, layers, horizon)
+    horizon = with_length(recipe, layers, horizon)
     site = Site(recipe.modifiers, layers, recipe.targets, horizon, vectors, groups)
     compiled: list[Event] = []
     problems: list[Problem] = []
@@ -83,7 +84,7 @@ def compile_plan(
         try:
             compiled += modifier.events(site)
         except FieldError as error:
-            problems.append(_place(recipe, modifier, error))
+            problems.append(recipe.problem(modifier, error))
     if problems:
         raise PlanError(list(dict.fromkeys(problems)))
     try:
@@ -107,53 +108,11 @@ def compile_plan(
     return Plan(recipe, horizon, chosen, rows, tuple(duties), site.rate_rewinds)
 
 
-def _with_length(recipe: Recipe, layers: Sequence[Layer], horizon: Horizon) -> Horizon:
-    """The clock with the run's total: the one given, the recipe's, or as long as it takes."""
-    steps_per_epoch, total = horizon.steps_per_epoch, horizon.total
-    if total is None and recipe.length is not None:
-        try:
-            total = Horizon(steps_per_epoch).steps(recipe.length)
-        except ValueError:
-            text = "length: cannot be a share of itself: write 20ep or 9000st"
-            raise PlanError(Problem(recipe.locate(("length",)), text)) from None
-    clock = Horizon(steps_per_epoch, total)
-    site = Site(recipe.modifiers, layers, recipe.targets, clock)
-    needed, by = 0, None
-    problems: list[Problem] = []
-    for modifier in recipe.modifiers.values():
-        try:
-            steps = modifier.needed_steps(site)
-        except FieldError as error:
-            problems.append(_place(recipe, modifier, error))
-        else:
-            needed, by = max((needed, by), (steps, modifier), key=lambda pair: pair[0])
-    if total is not None and total < 1:
-        raise PlanError(Problem(recipe.locate(("length",)), "length: is no step at all"))
-    if total is not None and by is not None and needed > total:
-        epochs = -(-needed // steps_per_epoch)
-        mend = f"it needs a length of {epochs}ep ({needed} steps)"
-        if any(isinstance(at, Time) and at.unit == "%" for at in vars(by).values()):
-            mend = "it begins at a share of the run, so begin earlier or do less"
-        text = (
-            f"modifiers.{by.name}: works until step {needed}, but the run ends at step "
-            f"{total}: {mend}"
-        )
-        raise PlanError(Problem(recipe.locate(("modifiers", by.name)), text))
-    if problems:
-        raise PlanError(list(dict.fromkeys(problems)))
-    if total is None:
-        if not needed:
-            text = "nothing in the recipe tells how long to train: add 'length: 20ep'"
-            raise PlanError(Problem(recipe.locate(()), text))
-        return Horizon(steps_per_epoch, needed)
-    return clock
-
-
 def _duties(recipe: Recipe, modifier: Modifier, site: Site) -> Sequence[Duty]:
     try:
         return modifier.duties(site)
     except FieldError as error:
-        raise PlanError(_place(recipe, modifier, error)) from None
+        raise PlanError(recipe.problem(modifier, error)) from None
 
 
 def _owners(recipe: Recipe, site: Site) -> Iterator[Problem]:
@@ -248,10 +207,3 @@ def _account(
             frozen.update(dict.fromkeys(event.layers, event))
         bounds = {name: (ledger.low[name], ledger.high[name]) for name in ledger.size}
         yield PlannedEvent(event, ledger.zeros, bounds)
-
-
-def _place(recipe: Recipe, modifier: Modifier, error: FieldError) -> Problem:
-    path: tuple[str, ...] = ("modifiers", error.modifier or modifier.name, error.field)
-    if error.field == "targets" and getattr(modifier, "targets", None) is None:
-        path = ("targets",)
-    return Problem(recipe.locate(path), f"{'.'.join(path)}: {error}")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pruneflow.modifiers.base import Modifier
+from pruneflow.errors import Problem
+from pruneflow.modifiers.base import FieldError, Modifier
 from pruneflow.modifiers.fields import TargetsKind, declared_fields
 from pruneflow.pruning.scope import Targets
 from pruneflow.timeline import Time
@@ -39,6 +40,13 @@ class Recipe:
     length: Time | None = None
     targets: Targets = field(default_factory=Targets)
     locate: Locate = field(default=nowhere, compare=False, repr=False)
+
+    def problem(self, modifier: Modifier, error: FieldError) -> Problem:
+        """What does not fit, with the place of the field that says so."""
+        path: tuple[str, ...] = ("modifiers", error.modifier or modifier.name, error.field)
+        if error.field == "targets" and getattr(modifier, "targets", None) is None:
+            path = ("targets",)
+        return Problem(self.locate(path), f"{'.'.join(path)}: {error}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that reads back as the same recipe, with every reference resolved."""

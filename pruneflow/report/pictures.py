@@ -25,7 +25,7 @@ Points = Sequence[tuple[float, float]]
 def draw_plan(plan: Mapping[str, Any], path: Path) -> None:
     """Sparsity and learning rate over time, with a mark at every pruning."""
     figure, axes = new_figure(plan["recipe"])
-    each, total = plan["steps_per_epoch"], plan["steps"]
+    each, total = plan["steps_per_epoch"], _shown(plan)
     known = [e for e in plan["events"] if e["sparsity"] is not None]
     _sparsity(axes, _stairs([(e["epoch"], e["sparsity"]) for e in known], total / each))
     _prunings(axes, known)
@@ -43,7 +43,7 @@ def draw_run(
 ) -> None:
     """Sparsity and validation accuracy over time, with what the test set said."""
     figure, axes = new_figure(f"{result['recipe']} on {result['model']}, {result['data']}")
-    each, total = plan["steps_per_epoch"], plan["steps"]
+    each, total = plan["steps_per_epoch"], _shown(plan)
     _sparsity(axes, _stairs([(e["epoch"], e["sparsity"]) for e in journal], total / each))
     _prunings(axes, journal)
     other = axes.twinx()
@@ -61,6 +61,11 @@ def draw_run(
     percent_axis(other, "accuracy", ORANGE)
     axes.set_xlim(0, total / each)
     write(figure, path)
+
+
+def _shown(plan: Mapping[str, Any]) -> int:
+    """Steps along the picture: those of the run, or an epoch to see a run of none on."""
+    return int(plan["steps"] or plan["steps_per_epoch"])
 
 
 def _sparsity(axes: Axes, points: Points) -> None:

@@ -33,9 +33,9 @@ class MeasuredRecipe(RecipeCallback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See base class."""
-        super().on_fit_start(trainer, pl_module)
         if self._restored is None:
             self.accuracy, self.history, self.rounds = {"dense": None, "pruned": None}, [], []
+        super().on_fit_start(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """See base class."""

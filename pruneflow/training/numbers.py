@@ -13,7 +13,7 @@ LEAST = {
     "steps_per_epoch": 1,
     "checkpoint.every_n_steps": 0,
     "checkpoint.keep": 1,
-    "trainer.max_epochs": 1,
+    "trainer.max_epochs": 0,
     "trainer.threads": 1,
     "trainer.accumulate_grad_batches": 1,
 }

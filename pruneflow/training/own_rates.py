@@ -18,7 +18,7 @@ MAX_PLAYED = 1_000_000
 def own_rates(
     model: LightningModule, horizon: Horizon, accumulate: int = 1, batches: int | None = None
 ) -> list[float]:
-    """The rate that the module's own schedulers give to every update.
+    """The rate that the module's own schedulers give to every update, or would give to the first.
 
     A scheduler that waits for a metric stays where it begins. Empty where the module's
     optimizers cannot be built without a trainer, or where schedulers would have to be played
@@ -39,7 +39,7 @@ def own_rates(
         if total > MAX_PLAYED:
             return [] if schedulers else [float(group["lr"])] * MAX_PLAYED
         rates = []
-        for step in range(total):
+        for step in range(max(total, 1)):
             rates.append(float(group["lr"]))
             epoch, update = divmod(step, each)
             batch = min((update + 1) * accumulate, batches)

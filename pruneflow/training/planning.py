@@ -45,9 +45,9 @@ class Preview:
         at every event.
         """
         tree = self.plan.to_dict()
-        last = self.plan.total - 1
+        last = max(self.plan.total - 1, 0)
         events = [min(event["step"], last) for event in tree["events"]]
-        stride = math.ceil(self.plan.total / MAX_POINTS)
+        stride = max(1, math.ceil(self.plan.total / MAX_POINTS))
         steps = sorted({*range(0, self.plan.total, stride), *events})
         rates = self._rates(steps) if self.own_rates else {}
         for event, step in zip(tree["events"], events, strict=True):

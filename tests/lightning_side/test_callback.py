@@ -158,6 +158,26 @@ def test_a_recipe_longer_than_the_run_is_refused_with_the_length_it_needs() -> N
         toy.fit([_recipe(toy.GRADUAL)], max_epochs=1)
 
 
+@pytest.mark.parametrize("limits", [{"max_epochs": 0}, {"max_epochs": -1, "max_steps": 0}], ids=str)
+def test_a_trainer_that_does_not_train_prunes_what_is_due_at_step_0(limits: Any) -> None:
+    recipe, witness = _recipe(toy.once("50%")), Batches()
+    run, module = toy.fit([witness, recipe], **limits)
+    assert (_zeros(module), recipe.clock, run.global_step, witness.seen) == (192, 0, 0, 0)
+    assert recipe.is_complete
+    assert _happened(recipe) == _planned(recipe) == [(0, "prune", "prune")]
+    toy.fit(module=module, max_epochs=1)  # which is let go of: zeros may move again
+    assert _zeros(module) < 192
+
+
+class Batches(pl.Callback):
+    """Counts them."""
+
+    seen = 0
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.seen += 1
+
+
 # -- neighbours ------------------------------------------------------------------------------
 
 

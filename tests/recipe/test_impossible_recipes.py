@@ -14,8 +14,16 @@ from tests.recipe.test_broken_recipes import OK, check, with_fields
 ROUNDS = "type: iterative_prune, rounds: 2, every: 2ep"
 
 IMPOSSIBLE = [
-    ("length: 0ep  #!\n" + OK, "is no step at all"),
-    ("length: 0.01ep  #!\n" + OK, "is no step at all"),
+    ("length: 0.01ep  #!\n" + OK, "0.01ep rounds to no step at all: write 0st to train nothing"),
+    (
+        "length: 0ep\nmodifiers:\n  p: {type: prune, sparsity: 0.5, start: 2ep}  #!\n",
+        "works until step 20, but the run ends at step 0: it needs a length of 2ep (20 steps)",
+    ),
+    ("length: 0ep\nmodifiers: {r: {type: lr, factor: 0.5}}  #!\n", "trains nothing: remove it"),
+    (
+        "length: 0ep\nmodifiers: {r: {type: regularize, kind: l1, strength: 0.1}}  #!\n",
+        "r.type: works while a network trains, and a run of length 0 trains nothing: remove it",
+    ),
     (with_fields("prune", "sparsity: 0.5; start: 120%  #!"), "more than the whole run"),
     (with_fields("prune", "sparsity: 0.5; regrow: 0.3  #!"), "there is just that one"),
     (

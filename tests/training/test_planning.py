@@ -93,6 +93,10 @@ def test_own_rates_are_played_without_training(configure: Any, rates: list[float
     assert own_rates(Module(configure), Horizon(2, 4)) == pytest.approx(rates)
 
 
+def test_a_run_of_no_update_has_the_rate_that_the_first_would_have() -> None:
+    assert own_rates(Module(stepped), Horizon(2, 0)) == [1.0]
+
+
 def test_planning_reads_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(self: object, stage: object = None) -> None:
         raise AssertionError("data was read")
