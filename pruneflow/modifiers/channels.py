@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pruneflow.modifiers.base import FieldError, Site, TargetedModifier
+from pruneflow.pruning.criteria import CRITERIA, BatchNormScale
 from pruneflow.pruning.scope import Layer
 
 if TYPE_CHECKING:
@@ -46,6 +47,44 @@ def targeted_groups(site: Site, modifier: TargetedModifier) -> list[tuple[Channe
         )
         raise FieldError("targets", text)
     return found
+
+
+def require_scales(
+    site: Site, groups: Sequence[tuple[ChannelGroup, Layer]], criterion: str
+) -> None:
+    """Make sure that every channel goes through a batch norm, where a criterion scores those.
+
+    Args:
+        site: Of the modifier.
+        groups: See ``targeted_groups``.
+        criterion: By its name.
+
+    Raises:
+        FieldError: Some channel does not.
+    """
+    if not isinstance(CRITERIA[criterion], BatchNormScale):
+        return
+    scales = {vector.name for vector in site.known_vectors() if vector.is_scale}
+    without = []
+    for group, layer in groups:
+        norms = [part.indices for part in group.producers if part.tensor in scales]
+        if not all(any(indices[channel] for indices in norms) for channel in range(group.channels)):
+            without.append(layer.name)
+    if without:
+        spare = "leave it out of the targets, or " if len(without) < len(groups) else ""
+        text = (
+            f"'{criterion}' scores channels by their batch norms, and there is none behind "
+            f"{_listed(without)}: {spare}choose another criterion"
+        )
+        raise FieldError("criterion", text)
+
+
+def not_of_weights(criterion: str) -> list[tuple[str, str]]:
+    """The mistake of a criterion that scores channels where weights are to be scored."""
+    if not isinstance(CRITERIA[criterion], BatchNormScale):
+        return []
+    text = f"'{criterion}' scores channels by their batch norms: it needs 'granularity: channel'"
+    return [("criterion", text)]
 
 
 def made_by(site: Site, groups: Sequence[ChannelGroup]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from math import cos, pi
 from typing import TYPE_CHECKING
 
 from pruneflow.modifiers.base import FieldError, Site, modifier
+from pruneflow.modifiers.channels import not_of_weights
 from pruneflow.modifiers.duties import Duty
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import FRACTION, Choice, Duration, Instant, option
@@ -50,6 +51,10 @@ class DynamicSparse(SparsityLevel):
         "random",
     )  # fmt: skip
     allocation: str = option(Choice(ALLOCATIONS), "how zeros are spread over layers", "erk")
+
+    def check(self) -> Sequence[tuple[str, str]]:
+        """See base class."""
+        return [*super().check(), *not_of_weights(self.criterion)]
 
     def span(self, site: Site) -> tuple[int, int]:
         """See base class."""

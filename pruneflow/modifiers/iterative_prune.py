@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pruneflow.modifiers.base import FieldError, Site, TargetedModifier, modifier
+from pruneflow.modifiers.channels import not_of_weights
 from pruneflow.modifiers.duties import Duty
 from pruneflow.modifiers.events import Event, RateRewind
 from pruneflow.modifiers.fields import (
@@ -99,7 +100,7 @@ class IterativePrune(TargetedModifier):
 
     def check(self) -> Sequence[tuple[str, str]]:
         """See base class."""
-        found = []
+        found = not_of_weights(self.criterion)
         if (self.rounds is None) == (self.sparsity is None):
             found.append(("", "give exactly one of 'rounds' and 'sparsity'"))
         if self.rounds is not None and self.rounds > MAX_ROUNDS:

@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pruneflow.modifiers.base import FieldError, Site, modifier
-from pruneflow.modifiers.channels import made_by, targeted_groups
+from pruneflow.modifiers.channels import (
+    made_by,
+    not_of_weights,
+    require_scales,
+    targeted_groups,
+)
 from pruneflow.modifiers.duties import Duty
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import (
@@ -81,7 +86,7 @@ class Prune(SparsityRamp):
         if self.granularity.by_group and self.allocation in ("erk", "lamp"):
             text = f"'{self.allocation}' compares weights, not {self.granularity}: choose another"
             found.append(("allocation", text))
-        return found
+        return found if self.granularity.by_group else [*found, *not_of_weights(self.criterion)]
 
     @property
     def needs_groups(self) -> bool:
@@ -100,6 +105,8 @@ class Prune(SparsityRamp):
         groups = site.known_groups() if self.needs_groups else ()
         steps = self.sparsities(site)
         require_gradients(self.criterion, steps[0][0])
+        if self.needs_groups:
+            require_scales(site, targeted_groups(site, self), self.criterion)
         events = []
         for number, (step, sparsity) in enumerate(steps, 1):
             last = number == len(steps)

@@ -12,13 +12,10 @@ from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Choice, Number, option
 from pruneflow.modifiers.spanning import SpanModifier
 from pruneflow.pruning.penalties import PENALTIES
-from pruneflow.pruning.scope import Layer, Targets
+from pruneflow.pruning.scope import BATCH_NORMS, Layer, Targets
 
 if TYPE_CHECKING:
     import torch
-
-BATCH_NORMS = ("_BatchNorm",)
-"""The base of PyTorch's batch norms, synchronized ones and those of other packages."""
 
 
 @modifier("regularize")
@@ -60,7 +57,7 @@ class Regularize(SpanModifier, TargetedModifier):
     def _penalized(self, site: Site) -> list[Layer]:
         if self.kind != "slimming":
             return site.chosen(self)
-        scales = [vector for vector in site.known_vectors() if _is_scale(vector)]
+        scales = [vector for vector in site.known_vectors() if vector.is_scale and vector.trainable]
         if not scales:
             text = "'slimming' shrinks scales of batch norms, and this network has none that train"
             raise FieldError("kind", text)
@@ -68,12 +65,3 @@ class Regularize(SpanModifier, TargetedModifier):
         if not wanted.types and not wanted.names:
             wanted = replace(wanted, types=BATCH_NORMS)
         return site.chosen(replace(self, targets=wanted), scales)
-
-
-def _is_scale(vector: Layer) -> bool:
-    """Whether it is the scale of a batch norm, and trains."""
-    return (
-        vector.trainable
-        and not set(BATCH_NORMS).isdisjoint(vector.types)
-        and vector.name.rpartition(".")[2] == "weight"
-    )

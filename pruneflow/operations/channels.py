@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from pruneflow.network import Network
-from pruneflow.pruning.criteria import CRITERIA
+from pruneflow.pruning.criteria import CRITERIA, BatchNormScale
 from pruneflow.pruning.gathering import GatheredScore
 from pruneflow.pruning.masks import chunks
+from pruneflow.pruning.scope import find_vectors
 from pruneflow.pruning.scoring import streams
 from pruneflow.structure import ChannelGroup, groups_after, producer_rows
 from pruneflow.structure.channel_scores import channel_scores
@@ -48,7 +49,7 @@ def prune_channels(network: Network, event: Event, criterion: str, key: str) -> 
     Args:
         network: Whose masks change.
         event: A pruning of channels.
-        criterion: Scores their weights.
+        criterion: Scores their weights, or the scales of their batch norms.
         key: Where scores were gathered, for a criterion that gathers them.
 
     Raises:
@@ -59,21 +60,21 @@ def prune_channels(network: Network, event: Event, criterion: str, key: str) -> 
     assert event.channels is not None
     network.require_finite(event.layers)
     state, how = network.state, CRITERIA[criterion]
-    groups = groups_of(network, event.groups)
+    groups = [g for g in groups_of(network, event.groups) if g.name in event.channels.caps]
+    scored = _scales(network, groups) if isinstance(how, BatchNormScale) else event.layers
+    network.require_finite(scored)
     pruned = pruned_channels(groups, state.masks)
     quota = network.remaining(
         event.channels,
         {name: len(channels) for name, channels in state.gone.items()},
         {name: len(channels) for name, channels in pruned.items()},
     )
-    weights = network.scored(event.layers, how, key)
+    if not groups:
+        return
+    weights = network.scored(scored, how, key)
     passes = streams(weights, state.masks, how, network.generator)
     scores = {n: torch.cat(list(start())).view(weights[n].shape) for n, start in passes.items()}
-    each = {
-        group.name: channel_scores(group, scores) for group in groups if group.name in quota.caps
-    }
-    if not each:
-        return
+    each = {group.name: channel_scores(group, scores) for group in groups}
     shapes = {name: tuple(found.shape) for name, found in each.items()}
     starts = {name: partial(chunks, found) for name, found in each.items()}
     chosen = event.granularity.choose(starts, shapes, quota.of(each))
@@ -87,3 +88,10 @@ def prune_channels(network: Network, event: Event, criterion: str, key: str) -> 
     network.install(kept)
     if isinstance(how, GatheredScore) and how.since != "start":
         state.scores.pop(key, None)
+
+
+def _scales(network: Network, groups: Iterable[ChannelGroup]) -> list[str]:
+    """The scales of the batch norms that channels of groups go through, by name."""
+    makers = {part.tensor for group in groups for part in group.producers}
+    scales = (vector.name for vector in find_vectors(network.model) if vector.is_scale)
+    return [name for name in scales if name in makers]

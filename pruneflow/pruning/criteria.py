@@ -34,6 +34,18 @@ def random(weights: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return noise.uniform_(generator=generator)
 
 
+class BatchNormScale:
+    """Scale of a channel's batch norm; it needs 'granularity: channel' (Liu et al. 2017).
+
+    The absolute value of gamma, section 3 of arXiv:1708.06519. Chunks are of the scales of batch
+    norms, in place of weights.
+    """
+
+    def __call__(self, scales: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The scores of a flat chunk of scales."""
+        return scales.abs()
+
+
 class Movement(GatheredScore):
     """How far training moves a weight away from zero, since it began (Sanh et al. 2020, eq. 3).
 
@@ -74,6 +86,7 @@ class Taylor(GatheredScore):
         total.addcmul_(effect, effect)
 
 
+CRITERIA.register("bn_scale")(BatchNormScale())
 CRITERIA.register("movement")(Movement())
 CRITERIA.register("snip")(Snip())
 CRITERIA.register("taylor")(Taylor())

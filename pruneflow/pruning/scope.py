@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PRUNABLE_TYPES = ("Linear", "Conv1d", "Conv2d", "Conv3d")
 ROLES = ("input", "output")
+BATCH_NORMS = ("_BatchNorm",)
+"""The base of PyTorch's batch norms, synchronized ones and those of other packages."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Layer:
     def unit(self) -> int:
         """Number of weights that are counted as one."""
         return prod(self.shape) // self.size
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether it is the scale of a batch norm."""
+        is_norms = not set(BATCH_NORMS).isdisjoint(self.types)
+        return is_norms and self.name.rpartition(".")[2] == "weight"
 
     def matches(self, pattern: str) -> bool:
         """Whether ``pattern`` means this layer."""
