@@ -114,6 +114,7 @@ def _deploy(run: Path, folder: Path, settings: Any) -> None:
         done = deploy_model(
             finished.module, finished.example(), folder,
             validation=finished.validation(),
+            test=finished.test() if settings.target == "c99" else None,
             preprocessing=preprocessing if isinstance(preprocessing, dict) else None,
             name=str(source["recipe"]),
             source={"run": str(runfolder.shown(run)), **source},

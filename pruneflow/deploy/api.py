@@ -56,6 +56,7 @@ def deploy_model(
     folder: str | os.PathLike[str],
     *,
     validation: Iterable[tuple[torch.Tensor, torch.Tensor]] | None = None,
+    test: Iterable[tuple[torch.Tensor, torch.Tensor]] | None = None,
     preprocessing: JsonObject | None = None,
     name: str | None = None,
     source: Mapping[str, Any] | None = None,
@@ -71,6 +72,8 @@ def deploy_model(
         folder: Where ``bundle.safetensors`` and ``report.json`` go.
         validation: Batches of inputs (n, ...) and class labels (n,) to check the accuracy on;
             values narrower than fp32 need them.
+        test: Batches that nothing is chosen by, to compare C99 code with the network on; the
+            validation data where there are none.
         preprocessing: What has to be done to an input first; kept in the bundle.
         name: What to call the network.
         source: Where it comes from, for the report.
@@ -91,6 +94,7 @@ def deploy_model(
     name = name or type(module).__name__
     source = asked.plain(source or {"model": name})
     data = None if validation is None else Classification(validation, "val", example)
+    unseen = data if test is None else Classification(test, "test", example)
     with torch.inference_mode(False):
         inputs, distinct = asked.inputs(example, data, settings.batches)
         with evaluating(module) as original:
@@ -103,7 +107,17 @@ def deploy_model(
         with writing.beside(path) as part, exact_sums(), tuning.trying() as tuned:
             written = written.save(part, choice)
             right = reference(written.network, inputs)
-            trials = _trials(written.network, path.parent, settings, right, tell)
+            if settings.target == "c99":
+                from pruneflow.deploy.c99.target import Original, exported
+
+                with evaluating(module) as trained:
+                    known = Original(network, trained, unseen)
+                    label = str(source.get("model", name))
+                    trials = exported(
+                        label, known, written, preprocessing, path.parent, settings, right, tell
+                    )
+            else:
+                trials = _trials(written.network, path.parent, settings, right, tell)
         cells = tuple(outcome.cell for outcome in trials.outcomes if outcome.times)
         choice = replace(choice, cells=cells, tuned=tuned)
         written = written.save(path, replace(choice, place=settings.shipped_to))
@@ -113,6 +127,7 @@ def deploy_model(
             "gate": findings.gate(trials.found, trials.outcomes, distinct, right.precision),
             "verdict": trials.verdict,
             "accuracy": _accuracy(written, data),
+            **trials.extra,
         }
         runfolder.write_json(path.with_name(REPORT), report)
         deployed = Deployed(written.network, choice)

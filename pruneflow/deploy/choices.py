@@ -7,7 +7,7 @@ from pruneflow.deploy.aot.architectures import ARCHITECTURES
 AUTO = "auto"
 GOALS = ("balanced", "latency", "size")
 DEVICES = ("cpu", "cuda")
-TARGETS = ("cubin",)
+TARGETS = ("cubin", "c99")
 
 VALUES = ("fp32", "fp16", "bf16", "int8")
 PRECISIONS = ("fp32", "bf16", "fp16")

@@ -15,6 +15,9 @@ from pruneflow.deploy.choices import AUTO, DEVICES, GOALS, TARGETS
 from pruneflow.deploy.place import PRECISIONS, Device, Place
 from pruneflow.errors import ConfigError, did_you_mean
 
+C99_VALUES = ("fp32", "fp16", "int8")
+"""Codecs that C99 code reads."""
+
 MOST = 65_536
 """The largest batch that is measured."""
 
@@ -36,7 +39,8 @@ class Settings:
         device: Where it is to run: ``cpu`` or ``cuda``.
         precision: Of weights, inputs and results there; ``fp32`` on a CPU.
         target: ``auto`` measures on the machine at hand; ``cubin`` compiles kernels ahead of time
-            for a GPU that need not be there, and measures nothing.
+            for a GPU that need not be there, and measures nothing; ``c99`` writes C for any
+            processor, and weighs it where tools for Arm are installed.
         arch: The GPU that ``cubin`` is for.
 
     Raises:
@@ -89,6 +93,19 @@ class Settings:
             raise ConfigError(
                 f"deploy.backend={self.backend}: nothing runs with deploy.target={self.target}"
             )
+        if self.target == "c99":
+            self._check_c99()
+
+    def _check_c99(self) -> None:
+        if self.device == "cuda" or self.precision != "fp32":
+            raise ConfigError(
+                "deploy.target=c99 is for processors that compute in fp32: leave out deploy.device "
+                "and deploy.precision"
+            )
+        if self.values not in (AUTO, *C99_VALUES):
+            raise ConfigError(
+                f"deploy.values={self.values}: C99 code reads {', '.join(C99_VALUES)}"
+            )
 
     @property
     def place(self) -> Place:
@@ -98,7 +115,7 @@ class Settings:
     @property
     def shipped_to(self) -> Place:
         """Where the bundle is meant to run."""
-        return self.place if self.target == AUTO else Place("cuda", self.precision)
+        return Place("cuda", self.precision) if self.target == "cubin" else self.place
 
     @property
     def asked(self) -> str | None:

@@ -28,12 +28,14 @@ class Trials:
         outcomes: Of every cell.
         verdict: What runs, and why.
         kernels: What was compiled ahead of time, a row for each launch.
+        extra: Further keys of the report.
     """
 
     found: list[Candidates]
     outcomes: list[Outcome]
     verdict: dict[str, Any]
     kernels: list[dict[str, Any]] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def measured(network: Network, settings: Settings, right: Reference, tell: Tell) -> Trials:

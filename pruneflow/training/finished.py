@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,14 @@ class Finished:
 
     def validation(self) -> list[Batch] | None:
         """Batches of inputs and class labels; None where the data or the network are others."""
-        batches = list(_batches(self.data))
+        return self._labelled(list(_batches(self.data.val_dataloader)))
+
+    def test(self) -> list[Batch] | None:
+        """The same of the data that nothing was chosen by."""
+        self.data.setup("test")
+        return self._labelled(list(_batches(self.data.test_dataloader)))
+
+    def _labelled(self, batches: list[Any]) -> list[Batch] | None:
         labelled = bool(batches) and all(_is_labelled(batch) for batch in batches)
         return batches if labelled and _classifies(self.module, batches[0][0]) else None
 
@@ -56,7 +63,7 @@ class Finished:
         given = getattr(self.module, "example_input_array", None)
         if isinstance(given, torch.Tensor):
             return given
-        first = next(_batches(self.data), None)
+        first = next(_batches(self.data.val_dataloader), None)
         inputs = first[0] if isinstance(first, list | tuple) and first else first
         if not isinstance(inputs, torch.Tensor):
             raise DataError(
@@ -147,9 +154,9 @@ def _again(folder: Path) -> str:
     return f"to train it again: pruneflow train {word}"
 
 
-def _batches(data: LightningDataModule) -> Iterator[Any]:
+def _batches(loaders: Callable[[], Any]) -> Iterator[Any]:
     try:
-        loader: Any = data.val_dataloader()
+        loader: Any = loaders()
     except (NotImplementedError, AttributeError, MisconfigurationException):
         return  # there is none
     yield from loader[0] if isinstance(loader, list | tuple) and loader else loader or ()

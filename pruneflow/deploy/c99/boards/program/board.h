@@ -1,0 +1,17 @@
+/* The parts of the mps2 machines that programs here use. */
+
+#ifndef BOARD_H
+#define BOARD_H
+
+#include <stdint.h>
+
+#define BOARD_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
+
+/* The serial line. */
+void board_open(void);
+void board_say(const char *text);
+
+/* End the program. */
+void board_stop(void);
+
+#endif

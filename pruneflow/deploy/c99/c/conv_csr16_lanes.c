@@ -1,0 +1,13 @@
+/* to += count weights times @lanes@ neighbouring inputs, each as far on as index says. */
+static void @name@(
+    uint32_t count, const uint16_t *index, const @value@ *values, const float *input,@step@@factor@
+    float *to)
+{
+    @sums@
+    for (; count > 0; count--) {
+        const float *at = input + *index++;
+        const float weight = @read@;
+        @adds@
+    }
+    @stores@
+}

@@ -1,0 +1,90 @@
+"""What a convolution and a pool look at: the numbers of their C structures."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import cast
+
+import numpy as np
+
+from pruneflow.deploy.c99.layout import Layout
+from pruneflow.deploy.c99.weights import Integers
+from pruneflow.deploy.graphs.graph import Node
+from pruneflow.deploy.graphs.ops import Shape, Value
+
+
+def pair(node: Node, option: str, default: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    """An option of height and width."""
+    height, width = cast(list[int], node.options.get(option, default))
+    return height, width
+
+
+def is_strided(node: Node) -> bool:
+    """Whether neighbouring outputs of a row look at inputs that are no neighbours."""
+    return pair(node, "stride")[1] > 1
+
+
+def origin(node: Node, source: Layout) -> int:
+    """Where in its input a convolution looks first."""
+    down, right = pair(node, "padding")
+    return source.lead - down * source.pitch - right
+
+
+def places(node: Node, weight: Shape, source: Layout) -> Integers:
+    """How far from an output's first input that of each column of the weight is.
+
+    Args:
+        node: A convolution, or a linear layer.
+        weight: Its weight's shape.
+        source: Its input's.
+    """
+    if len(weight) == 2:
+        return np.arange(weight[1], dtype=np.int64)
+    _, channels, height, width = weight
+    down, right = pair(node, "dilation")
+    rows = np.arange(height) * down * source.pitch
+    columns = np.arange(width) * right
+    found = rows[:, None, None] + columns[:, None] + np.arange(channels) * source.plane
+    return found.reshape(-1).astype(np.int64)
+
+
+def conv_shape(node: Node, weight: Shape, source: Layout, out: Shape, out_pitch: int) -> list[int]:
+    """A ``conv_shape``.
+
+    Args:
+        node: The convolution.
+        weight: Its weight's shape.
+        source: Its input.
+        out: The shape of its output.
+        out_pitch: From a row of the output to the next.
+    """
+    _, channels, *kernel = weight
+    (down, right), (stride_y, stride_x) = pair(node, "dilation"), pair(node, "stride")
+    back = down * source.pitch - kernel[1] * right
+    return [
+        source.plane, stride_y * source.pitch, channels, *out[1:], out_pitch, stride_x, *kernel,
+        right, back,
+    ]  # fmt: skip
+
+
+def pool_shape(node: Node, source: Shape, pitch: int, out: Shape, out_pitch: int) -> list[int]:
+    """A ``pool_shape``."""
+    sides = [pair(node, "kernel"), pair(node, "stride"), pair(node, "padding")]
+    dilation = pair(node, "dilation", (1, 1))
+    numbers = [number for side in (*sides, dilation) for number in side]
+    counted = bool(node.options.get("count_include_pad", False))
+    return [*source[1:], pitch, *out[1:], out_pitch, *numbers, int(counted)]
+
+
+def whole(node: Node, source: Shape) -> Node:
+    """A global pool as a pool whose window is the map."""
+    options: dict[str, Value] = {
+        "kernel": list(source[1:]), "stride": [1, 1], "padding": [0, 0], "ceil_mode": False,
+        "count_include_pad": False,
+    }  # fmt: skip
+    return Node(node.name, "avg_pool2d", node.inputs, options=options)
+
+
+def volume(shape: Shape) -> int:
+    """Numbers of a plane."""
+    return prod(shape[1:])
