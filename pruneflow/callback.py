@@ -169,7 +169,8 @@ class RecipeCallback(Callback):
         if not self.engine.is_guarded(optimizer):
             self._guard(trainer, pl_module)
         if pl_module.automatic_optimization or self.engine.awaits_gradients:
-            self.engine.use_gradients(optimizer)
+            scaled = lightning_trainer.unscales(trainer, optimizer)
+            self.engine.use_gradients(optimizer, scaled)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -174,18 +174,19 @@ class Engine:
         """
         gathering.mask_gradients(self.network, self._now(self._gatherings), names)
 
-    def use_gradients(self, optimizer: Optimizer) -> None:
+    def use_gradients(self, optimizer: Optimizer, scaled: bool = False) -> None:
         """The gradients of an update are there: mask them, learn from them, change them.
 
         Args:
             optimizer: What is about to use them.
+            scaled: Whether it has to divide them by the scale of the loss; that is refused.
         """
         self.awaits_gradients = False
         gatherings, changes = self._now(self._gatherings), self._now(self._gradient_spans)
         if not gatherings and not changes:
             self.network.mask_gradients()
             return
-        moved = gathering.about_to_move(self.network, optimizer)
+        moved = gathering.about_to_move(self.network, optimizer, scaled)
         gathering.gather(self.network, gatherings, moved)
         for span in changes:
             span.change({name: w for name, w in moved.items() if w.grad is not None})

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import nn
+from torch.optim import Optimizer
 
 from pruneflow.engine import Engine
 from pruneflow.errors import PlanError, Problem, ResumeError
@@ -85,9 +86,21 @@ def earlier_state(engine: Engine | None) -> PruneState:
 
 def loss_scale(trainer: Trainer) -> float:
     """What Lightning has multiplied a loss by when it goes backward from it."""
-    scaler = getattr(undeclared(trainer).precision_plugin, "scaler", None)
+    scaler = _scaler(trainer)
     scale = 1.0 if scaler is None else float(scaler.get_scale())
     return scale / trainer.accumulate_grad_batches
+
+
+def unscales(trainer: Trainer, optimizer: Optimizer) -> bool:
+    """Whether an optimizer divides gradients by the scale of the loss as it steps, as fused ones.
+
+    Lightning does so for any other, before ``on_before_optimizer_step``.
+    """
+    return _scaler(trainer) is not None and hasattr(optimizer, "_step_supports_amp_scaling")
+
+
+def _scaler(trainer: Trainer) -> Any:
+    return getattr(undeclared(trainer).precision_plugin, "scaler", None)
 
 
 def require_own_backward(module: LightningModule, plan: Plan) -> None:

@@ -161,17 +161,12 @@ class Network:
         """What a criterion scores: the weights, or what it has gathered for them.
 
         Raises:
-            TrainingError: There was no gradient to gather.
+            TrainingError: There was no gradient to gather, or none that is finite.
         """
         if not isinstance(how, GatheredScore):
             return {name: self.weights[name] for name in names}
-        gathered = self.state.scores.get(key, {})
-        if missing := next((name for name in names if name not in gathered), None):
-            raise TrainingError(
-                f"'{missing}' is to be scored by gradients at step {self.state.clock}, but no "
-                "optimizer has moved it by one: leave it out of the targets"
-            )
-        return {name: gathered[name].to(self.weights[name].device) for name in names}
+        gathered = how.of(names, self.state.scores.get(key, {}), self.state.clock)
+        return {name: total.to(self.weights[name].device) for name, total in gathered.items()}
 
     def freeze(self, names: Sequence[str]) -> None:
         """Fix masks; a layer without one takes the zeros its weights hold."""

@@ -102,5 +102,6 @@ def detached_copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: detached_copy(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(detached_copy(part) for part in value)
+        parts = [detached_copy(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value

@@ -60,7 +60,7 @@ class OneshotPrune(TargetedModifier):
     batches: int = option(Count(1), "calibration batches, if there are as many", 16)
     granularity: Granularity = option(
         GranularityKind(),
-        "what goes together; of a convolution, weights of one place in its window",
+        "what goes together; n:m and blocks are of one place in the window of a convolution",
         UNSTRUCTURED,
     )
     allocation: str | None = option(

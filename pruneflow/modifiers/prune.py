@@ -59,7 +59,7 @@ class Prune(SparsityRamp):
     )
     granularity: Granularity = option(
         GranularityKind(by_group=True),
-        "what goes together; of a convolution, weights of one place in its window",
+        "what goes together; n:m and blocks are of one place in the window of a convolution",
         UNSTRUCTURED,
     )
     max_layer_sparsity: float = option(
@@ -117,7 +117,7 @@ class Prune(SparsityRamp):
                 event = replace(event, quota=None, channels=quota, groups=groups)
             events.append(event)
             if self._regrows(step) and not last:
-                label = f"exchange {self.regrow:.0%} of what is left"
+                label = f"exchange {self.regrow:.0%}"
                 events.append(
                     Event(step, self.name, "regrow", names, label=label, share=self.regrow)
                 )

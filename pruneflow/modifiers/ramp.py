@@ -24,6 +24,7 @@ from pruneflow.schedules import SHAPES, interpolate
 from pruneflow.timeline import Moment, Time, parse_time
 
 MAX_EVENTS = 100_000
+POWER = 3.0
 SLACK = 1e-4  # nobody writes 2/3 with more digits
 
 
@@ -45,7 +46,11 @@ class SparsityRamp(TargetedModifier):
         "the ramp's shape; default: cubic with an 'end', else constant",
         None,
     )
-    power: float = option(Number(0, above=True), "exponent of schedule 'polynomial'", 3.0)
+    power: float | None = option(
+        Number(0, above=True),
+        "exponent of schedule 'polynomial'; default: 3, as 'cubic' has it",
+        None,
+    )
     milestones: tuple[tuple[Time, float], ...] | None = option(
         TimeTable(SPARSITY), "for schedule 'multistep': the sparsity from each time on", None
     )
@@ -69,6 +74,12 @@ class SparsityRamp(TargetedModifier):
             found.append(("", "required field 'sparsity' is missing"))
         if self._shape not in ("constant", "multistep") and self.end is None:
             found.append(("end", f"schedule '{self._shape}' needs an 'end'"))
+        if self.power is not None and self._shape != "polynomial":
+            found.append(("power", f"is of schedule 'polynomial', and this one is '{self._shape}'"))
+        if self.initial_sparsity and self._shape in ("constant", "multistep"):
+            text = f"is where a ramp begins, and schedule '{self._shape}' has none"
+            mend = ": add an 'end'" if self.schedule is None else ""
+            found.append(("initial_sparsity", text + mend))
         if contradiction := implied_sparsity(self.sparsity, self.granularity):
             found += contradiction
         elif isinstance(self._goal, float) and self.initial_sparsity > self._goal:
@@ -152,7 +163,7 @@ class SparsityRamp(TargetedModifier):
             return final
         if self._shape == "exponential":  # it is density that shrinks by equal factors
             return 1 - interpolate("exponential", 1 - start, 1 - final, p)
-        return interpolate(self._shape, start, final, p, self.power)
+        return interpolate(self._shape, start, final, p, self.power or POWER)
 
 
 def implied_sparsity(sparsity: Sparsity | None, granularity: Granularity) -> list[tuple[str, str]]:

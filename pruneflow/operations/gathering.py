@@ -36,17 +36,22 @@ def mask_gradients(
     network.mask_gradients(names)
 
 
-def about_to_move(network: Network, optimizer: Optimizer) -> dict[str, nn.Parameter]:
+def about_to_move(network: Network, optimizer: Optimizer, scaled: bool) -> dict[str, nn.Parameter]:
     """The parameters that an optimizer's update moves, by name.
+
+    Args:
+        network: Whose parameters.
+        optimizer: It, about to step.
+        scaled: Whether it is known to take gradients that are scaled still.
 
     Raises:
         TrainingError: Their gradients are not those of the loss, but scaled ones.
     """
-    if getattr(optimizer, "grad_scale", None) is not None:
+    if scaled or getattr(optimizer, "grad_scale", None) is not None:
         raise TrainingError(
             f"a fused {type(optimizer).__name__} takes gradients that are scaled still, and the "
-            "recipe needs those of the loss: call scaler.unscale_(optimizer) before "
-            "scaler.step(optimizer), or build the optimizer without fused=True"
+            "recipe needs those of the loss: build the optimizer without fused=True, or call "
+            "scaler.unscale_(optimizer) before scaler.step(optimizer)"
         )
     own = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
     return {name: weight for name, weight in network.weights.items() if id(weight) in own}
@@ -97,10 +102,8 @@ def _take_in(network: Network, gathering: Gathering, name: str) -> None:
         totals[name] = torch.zeros_like(weight, dtype=dtype)
     if is_finite(gradient):
         gathering.score.gather(totals[name], weight, gradient)
-    elif gathering.score.dense:  # the update will be skipped
+    elif gathering.score.since == "update":  # which will be skipped
         totals[name].fill_(torch.nan)
-    elif gathering.score.since == "update":
-        del totals[name]
 
 
 def _add_other_ranks(network: Network, gathering: Gathering, name: str) -> None:

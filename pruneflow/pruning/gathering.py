@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pruneflow.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +34,30 @@ class GatheredScore(ABC):
             weight: As the update finds it.
             gradient: Of the loss by ``weight``; finite.
         """
+
+    def of(
+        self, names: Sequence[str], gathered: Mapping[str, torch.Tensor], step: int
+    ) -> dict[str, torch.Tensor]:
+        """What was gathered for some weights until a step.
+
+        Raises:
+            TrainingError: There was no gradient, or, where the last update's alone counts, none
+                that is finite. Of dense ones it is the caller who looks.
+        """
+        from pruneflow.pruning.masks import is_finite
+
+        for name in names:
+            text = f"'{name}' is to be scored by gradients at step {step}, but"
+            if name not in gathered:
+                raise TrainingError(
+                    f"{text} no optimizer has moved it by one: leave it out of the targets"
+                )
+            if self.since == "update" and not self.dense and not is_finite(gathered[name]):
+                raise TrainingError(
+                    f"{text} those of its update are not finite, and the update was skipped: "
+                    "prune later, when the loss scale has settled, or train in bf16-mixed"
+                )
+        return {name: gathered[name] for name in names}
 
     def __call__(self, total: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """The scores of a flat chunk of what was gathered."""

@@ -17,6 +17,7 @@ from pytorch_lightning.plugins import MixedPrecision
 from torch.optim import SGD, Adam, AdamW
 
 from pruneflow import RecipeCallback
+from pruneflow.errors import TrainingError
 from pruneflow.recipe.schema import build
 from tests.lightning_side import toy
 
@@ -95,6 +96,27 @@ def test_half_precision_with_a_gradient_scaler(scale: float) -> None:
     assert recipe.clock == 36
     assert (len(module.rates) < 36) == (scale > 2.0**20)
     assert all(bool(torch.isfinite(p).all()) for p in module.parameters())
+
+
+class Fused(toy.Toy):
+    def configure_optimizers(self) -> Any:
+        return Adam(self.parameters(), 0.01, fused=True)
+
+
+@pytest.mark.filterwarnings("ignore:You passed")
+def test_a_fused_optimizer_that_unscales_by_itself_is_refused_where_gradients_are_needed() -> None:
+    def fit(**modifiers: Any) -> RecipeCallback:
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+        recipe = RecipeCallback(build({"modifiers": modifiers}))
+        toy.fit([recipe], Fused, plugins=[MixedPrecision("16-mixed", "cpu", scaler)], max_epochs=1)
+        return recipe
+
+    prune = {"type": "prune", "start": "4st", "sparsity": 0.5}
+    with pytest.raises(TrainingError, match="fused Adam takes gradients that are scaled still"):
+        fit(prune={**prune, "criterion": "snip"})
+    with pytest.raises(TrainingError, match="build the optimizer without fused=True"):
+        fit(press={"type": "regularize", "kind": "l1", "strength": 0.1})
+    assert fit(prune=prune).is_complete
 
 
 class Manual(toy.Toy):

@@ -164,7 +164,11 @@ def test_of_an_update_that_is_skipped_nothing_is_known() -> None:
     made, gatherings = layer(CRITERIA["snip"])
     update(made, gatherings, 2.0)
     update(made, gatherings, float("inf"))
-    assert made.state.scores == {"key": {}}
+    assert made.state.scores["key"]["w"].isnan().all()
+    with pytest.raises(TrainingError, match="those of its update are not finite, and the update"):
+        made.scored(["w"], CRITERIA["snip"], "key")
+    update(made, gatherings, 2.0)
+    assert made.scored(["w"], CRITERIA["snip"], "key")["w"].isfinite().all()
     made, gatherings = layer(GROWTHS["gradient"])
     update(made, gatherings, 2.0, float("inf"), 1.0)
     assert made.state.scores["key"]["w"].isnan().all()
