@@ -131,7 +131,8 @@ class BsrConv(Kernel):
         shape = (out, kernel[0] * kernel[1] * depth)
         matrix = blocks.joined(blocks.Blocks(values, columns, starts), shape)
         weight = matrix.view(out, *kernel, depth)[..., :channels]
-        return weight.movedim(-1, 1).contiguous()
+        # torch's convolution crashes at other strides of one channel, which count as contiguous
+        return weight.movedim(-1, 1).clone(memory_format=torch.contiguous_format)
 
     def configs(self, packed: Packed, batch: int) -> Sequence[Config]:
         """See base class."""

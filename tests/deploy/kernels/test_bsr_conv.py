@@ -34,6 +34,12 @@ def test_any_tiles_give_the_same_outputs(data: st.DataObject) -> None:
     assert torch.equal(found, right.half())
 
 
+def test_the_weight_of_one_channel_has_the_usual_strides() -> None:
+    """With (2, 1, 1, 1), which are as good, ``F.conv2d`` may end the process."""
+    weight = torch.ones(1, 1, 2, 1)
+    assert KERNELS["bsr_conv"].unpack(KERNELS["bsr_conv"].pack(weight)).stride() == (2, 2, 1, 1)
+
+
 def test_a_block_holds_weights_of_one_tap() -> None:
     weight = torch.zeros(32, 64, 3, 3)
     weight[:, :32, 1, 2] = weight[:, 32:, 2, 0] = 1
