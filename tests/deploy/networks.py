@@ -53,7 +53,7 @@ class Network:
 
 
 @st.composite
-def networks(draw: st.DrawFn, most_nodes: int = 6) -> Network:
+def networks(draw: st.DrawFn, most_nodes: int = 6, softmax: bool = True) -> Network:
     """A chain of operations with residual additions, on maps or on features."""
     maps = st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9))
     shape: Shape = draw(
@@ -67,6 +67,8 @@ def networks(draw: st.DrawFn, most_nodes: int = 6) -> Network:
         if len(plan.shape) == 3:
             kinds += ["max_pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d", "global_avg_pool"]
             kinds += ["layer", "flatten"]
+        elif softmax:
+            kinds += ["softmax"]
         plan.grow(draw(st.sampled_from(kinds)))
     graph = Graph(shape, tuple(plan.nodes), plan.nodes[-1].name)
     return Network(graph, plan.tensors)
@@ -231,6 +233,7 @@ def _layer(node: Node, tensors: dict[str, torch.Tensor]) -> nn.Module:
             "global_avg_pool": lambda: nn.AdaptiveAvgPool2d(1),
             "flatten": nn.Flatten,
             "add": _Add,
+            "softmax": lambda: nn.Softmax(1),
         }
         return plain[node.op](**options)
     out, width, *kernel = tensors[node.weight].shape

@@ -16,10 +16,12 @@ from torch import nn
 from pruneflow.deploy.backends.base import Run
 from pruneflow.deploy.graphs.executor import GraphModule
 from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
+from pruneflow.deploy.measure import rounding
 from pruneflow.deploy.measure.gate import Verdict, reference
-from pruneflow.deploy.measure.rounding import bounded
+from pruneflow.deploy.measure.rounding import Bounded, bounded
 from pruneflow.deploy.network import Network as Deployable
 from pruneflow.deploy.network import of_graph, of_module
+from pruneflow.deploy.place import CPU
 from pruneflow.errors import DeployError
 from tests.deploy.networks import KNOWN, Network, networks, prune_
 
@@ -130,6 +132,40 @@ def test_a_slope_is_rounded_as_well(slope: float, scale: float) -> None:
     right = bounded(graph, {}, x)
     found = nn.functional.leaky_relu(x, slope).double()
     assert ((found - right.value).abs() <= right.certain).all()
+
+
+@given(
+    st.integers(1, 300),
+    st.sampled_from([0.0, 0.01, 1.0, 30.0, 300.0, 1e30]),
+    st.sampled_from([0.0, 1e-7, 1e-3, 0.5, 40.0]),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=200)
+def test_a_softmax_of_numbers_that_are_off_stays_within_the_certain_bound(
+    width: int, scale: float, off: float, seed: int
+) -> None:
+    """The worst directions among them: one number grows while all others fall."""
+    generator = torch.Generator().manual_seed(seed)
+    x = scale * torch.randn(3, width, generator=generator)
+    errors = off * torch.rand(3, width, generator=generator).double()
+    node = Node("shares", "softmax", (INPUT,))
+    right = rounding._step(node, {}, [Bounded(x.double(), errors, errors)], CPU)
+    for i in range(0, width, 1 + width // 20):
+        signs = -torch.ones(3, width)
+        signs[:, i] = 1.0
+        for moved in (x + signs * errors, x - signs * errors):
+            assert ((moved.softmax(1) - right.value).abs() <= right.certain).all()
+            single = moved.float().softmax(1).double()  # which rounds them once more
+            least = right.certain + rounding.UNIT * 2 * moved.abs().amax(1, keepdim=True)
+            assert ((single - right.value).abs() <= least).all()
+
+
+def test_shares_are_bounded_tightly() -> None:
+    """The bound goes up with the distance of two exponents, and never beyond the share of one."""
+    graph = Graph((10,), (Node("shares", "softmax", (INPUT,)),), "shares")
+    x = torch.randn(200, 10, generator=torch.Generator().manual_seed(0))
+    for scale, most in ((1.0, 3e-6), (10.0, 1e-5), (1e30, 1.1)):
+        assert float(bounded(graph, {}, scale * x).bound.max()) < most
 
 
 @given(networks())
@@ -303,14 +339,14 @@ def test_a_network_that_blows_up_cannot_be_checked() -> None:
 
 
 class Gated(nn.Module):
-    """A layer and a softmax, which no graph holds."""
+    """A layer and shares of its results along a reshaped dimension, which no graph holds."""
 
     def __init__(self, single: bool = False) -> None:
         super().__init__()
         self.fc, self.single = nn.Linear(12, 20), single
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = self.fc(x).softmax(-1)
+        y: torch.Tensor = self.fc(x).unsqueeze(1).softmax(-1).squeeze(1)
         return y @ torch.ones(20, 3) if self.single else y
 
 

@@ -237,6 +237,13 @@ def test_tensors_that_do_not_fit(change: dict[str, Any], message: str) -> None:
         Graph.from_json(TREE).shapes(shapes)
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 5), (3, 1, 1), (2, 3)])
+def test_a_softmax_goes_along_the_features_of_a_vector(shape: tuple[int, ...]) -> None:
+    node = Node("shares", "softmax", (INPUT,))
+    with pytest.raises(BundleError, match=r"shares \(softmax\): the input has to be \(features,\)"):
+        Graph(shape, (node,), "shares").shapes({})
+
+
 def test_many_large_results_are_refused_together() -> None:
     nodes = tuple(Node(f"r{i}", "relu", (f"r{i - 1}" if i else INPUT,)) for i in range(300))
     Graph((2**19,), nodes, "r299").shapes({})

@@ -165,6 +165,8 @@ WAYS: dict[str, tuple[Forward, list[str]]] = {
     "no_grad inside": (lambda m, x: torch.no_grad()(m.conv)(x), ["conv2d"]),
     "inference inside": (lambda m, x: torch.inference_mode()(m.conv)(x), ["conv2d"]),
     "scaled weights": (lambda m, x: F.conv2d(x, m.conv.weight * 2, m.conv.bias), ["conv2d"]),
+    "x.softmax": (lambda m, x: m.fc(x.flatten(1)).softmax(-1), ["flatten", "linear", "softmax"]),
+    "F.softmax": (lambda m, x: F.softmax(x.flatten(1), 1), ["flatten", "softmax"]),
     "what nobody reads": (lambda m, x: (m.conv(x).softmax(1), x.relu())[1], ["relu"]),
     "bn": (lambda m, x: m.bn(m.conv(x)), ["conv2d"]),
     "bn behind dropout": (lambda m, x: m.bn(nn.Dropout().eval()(m.conv(x))), ["conv2d"]),
@@ -245,13 +247,13 @@ class _Counting(nn.Module):
 
 class _Head(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.softmax(1)
+        return x.log_softmax(1)
 
 
 STRANGE: dict[str, tuple[nn.Module | Forward, str]] = {
     "in a module": (
         nn.Sequential(nn.ReLU(), nn.Sequential(_Head())),
-        r"aten\.softmax at '1\.0': it is not among the operations",
+        r"aten\.log_softmax at '1\.0': it is not among the operations",
     ),
     "in forward": (lambda m, x: x.sigmoid(), r"aten\.sigmoid in the network's forward"),
     "two results": (lambda m, x: (x.relu(), x), "does not return one tensor"),
@@ -276,6 +278,12 @@ STRANGE: dict[str, tuple[nn.Module | Forward, str]] = {
     "adaptive": (nn.AdaptiveAvgPool2d(4), "unequal size"),
     "divisor": (nn.AvgPool2d(2, divisor_override=3), "divisor_override=None is known"),
     "linear on maps": (nn.Linear(6, 3), r"not \(n, features\)"),
+    "softmax on maps": (
+        lambda m, x: x.softmax(1),
+        r"aten\.softmax in .*: it goes along dimension 1 of \(\d+, 4, 6, 6\); only the features",
+    ),
+    "softmax of samples": (lambda m, x: x.flatten(1).softmax(0), "it goes along dimension 0"),
+    "softmax in double": (lambda m, x: x.flatten(1).softmax(1, torch.double), "the dtype"),
     "indices": (lambda m, x: F.max_pool2d(x, 2, return_indices=True)[1].float(), "first result"),
     "mean": (lambda m, x: x.mean(), "height and width"),
     "mean of channels": (lambda m, x: x.mean(1), "height and width"),

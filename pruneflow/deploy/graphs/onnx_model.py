@@ -219,4 +219,5 @@ WRITERS: Mapping[str, Callable[[_Writer, Node], None]] = {
     "global_avg_pool": lambda writer, node: writer.add("GlobalAveragePool", node),
     "flatten": lambda writer, node: writer.add("Flatten", node, axis=1),
     "add": lambda writer, node: writer.add("Add", node),
+    "softmax": lambda writer, node: writer.add("Softmax", node, axis=1),
 }

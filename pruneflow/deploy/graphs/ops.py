@@ -187,6 +187,12 @@ def _add(left: Shape, right: Shape) -> Shape:
     return left
 
 
+def _softmax(shape: Shape) -> Shape:
+    if len(shape) != 1:
+        raise Damage(f"the input has to be (features,), but is {shape}")
+    return shape
+
+
 _POOL = {
     "kernel": pair(1),
     "stride": pair(1),
@@ -219,4 +225,5 @@ OPS: Mapping[str, Op] = {
     "global_avg_pool": Op(lambda x: x.mean((2, 3), keepdim=True), _global_avg_pool),
     "flatten": Op(lambda x: x.flatten(1), lambda shape: (prod(shape),)),
     "add": Op(torch.add, _add, inputs=2),
+    "softmax": Op(lambda x: x.softmax(1), _softmax),
 }

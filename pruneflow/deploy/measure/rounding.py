@@ -104,6 +104,8 @@ def _step(
         kernel = node.options.get("kernel", list(x.value.shape[2:]))
         assert isinstance(kernel, list)
         return _mean(value, x, gamma(prod(kernel) + 2), run)
+    if node.op == "softmax":
+        return _softmax(value, x)
     if node.op in ("max_pool2d", "flatten"):
         return Bounded(value, run(x.certain), run(x.likely))
     if node.op == "leaky_relu":
@@ -148,3 +150,29 @@ def _mean(
     certain = run(x.certain) + off * run(x.value.abs() + x.certain) + TINIEST
     # a plain background is one number added again and again: that does not round at random
     return Bounded(value, certain, run(x.likely) + off * run(x.value.abs()))
+
+
+def _softmax(value: torch.Tensor, x: Bounded) -> Bounded:
+    """Exponents that are off by q make a share y off by a factor of at most exp(D),
+    D = q + log(sum of y exp(q)), and never more than 1.
+    """
+    below = x.value.amax(1, keepdim=True) - x.value
+    logs = x.value.log_softmax(1)
+    # the difference from the largest, times log2(e), which is rounded as well; then the exponential
+    rounded = UNIT * (3 * below + 8)
+    spread = x.certain + x.certain.amax(1, keepdim=True)
+    off = x.certain + rounded + 3 * UNIT * spread
+    certain = off + (logs + off).logsumexp(1, keepdim=True)
+    squares = (value * x.likely) ** 2
+    own = (1 - 2 * value) * x.likely**2 + squares.sum(1, keepdim=True)
+    likely = own.clamp(min=0).sqrt() + rounded + (value * rounded).sum(1, keepdim=True)
+    terms = gamma(x.value.shape[1] + 8)  # equal numbers do not round at random: see _mean
+
+    def by(factor: torch.Tensor) -> torch.Tensor:
+        """y (exp(D) - 1); with a share of at most 1, no more than 1 - exp(-D)."""
+        return (logs + factor).clamp(max=0).exp() * -torch.expm1(-factor)
+
+    at_most, about = by(certain), by(LAMBDA * likely) / LAMBDA
+    return Bounded(
+        value, at_most + terms * (value + at_most) + 2 * TINIEST, about + terms * (value + about)
+    )

@@ -10,7 +10,7 @@ from enum import IntEnum
 class Kind(IntEnum):
     """What an operation does."""
 
-    CONV, MAX_POOL, AVERAGE_POOL, AVERAGE_ALL, ADD_MAPS, FLATTEN, LINEAR, ADD = range(8)
+    CONV, MAX_POOL, AVERAGE_POOL, AVERAGE_ALL, ADD_MAPS, FLATTEN, LINEAR, ADD, SOFTMAX = range(9)
 
 
 class Variant(IntEnum):

@@ -11,7 +11,7 @@
 #include "windows.h"
 
 enum { PF_BLOCK = 64, PF_SLACK = 64 };
-enum { CONV, MAX_POOL, AVERAGE_POOL, AVERAGE_ALL, ADD_MAPS, FLATTEN, LINEAR, ADD };
+enum { CONV, MAX_POOL, AVERAGE_POOL, AVERAGE_ALL, ADD_MAPS, FLATTEN, LINEAR, ADD, SOFTMAX };
 enum { ROWS, WINDOWS, PANELS };
 
 typedef struct {
@@ -83,11 +83,25 @@ static void multiply(const pf_op *op, const float *x, float *y, size_t lanes) {
     pf_rows_times_vector(&op->rows, 0, rows, x, y, op->activation);
 }
 
+/* Each lane by itself; from its largest number on, so that nothing overflows. */
+static void normalize(const float *x, float *y, size_t rows, size_t lanes) {
+    for (size_t l = 0; l < lanes; l++) {
+        float most = x[l], sum = 0.0f;
+        for (size_t at = l; at < rows * lanes; at += lanes) most = x[at] > most ? x[at] : most;
+        for (size_t at = l; at < rows * lanes; at += lanes) sum += y[at] = expf(x[at] - most);
+        for (size_t at = l; at < rows * lanes; at += lanes) y[at] /= sum;
+    }
+}
+
 static void run_matrix_op(const pf_op *op, float *matrix, size_t lanes) {
     const float *x = matrix + (size_t)op->in.offset * lanes;
     float *y = matrix + (size_t)op->out.offset * lanes;
     if (op->kind == LINEAR) {
         multiply(op, x, y, lanes);
+        return;
+    }
+    if (op->kind == SOFTMAX) {
+        normalize(x, y, (size_t)op->out.channels, lanes);
         return;
     }
     const float *other = op->has_other ? matrix + (size_t)op->other.offset * lanes : NULL;

@@ -30,7 +30,7 @@ _ON_MAPS = {
     "conv2d": Kind.CONV, "max_pool2d": Kind.MAX_POOL, "avg_pool2d": Kind.AVERAGE_POOL,
     "global_avg_pool": Kind.AVERAGE_ALL, "flatten": Kind.FLATTEN,
 }  # fmt: skip
-
+_ON_VECTORS = {"softmax": Kind.SOFTMAX}
 
 _FLOAT, _CPU = torch.float32, torch.device("cpu")
 
@@ -130,7 +130,11 @@ class NativeProgram:
         on_maps = layout.runs_on_maps(step)
         source, *more = (self._place(name) for name in step.inputs)
         op = Op(
-            kind=_ON_MAPS.get(node.op, Kind.ADD_MAPS) if on_maps else Kind.ADD,
+            kind=(
+                _ON_MAPS.get(node.op, Kind.ADD_MAPS)
+                if on_maps
+                else _ON_VECTORS.get(node.op, Kind.ADD)
+            ),
             activation=_activation(step.activation or node),
             input=source,
             other=more[0] if more else Map(),

@@ -155,6 +155,16 @@ def _add(call: Call) -> list[Step]:
     return [Step("add")]
 
 
+def _softmax(call: Call) -> list[Step]:
+    x = call.activation()
+    if x.dim() != 2 or call.arguments["dim"] not in (1, -1):
+        along = f"dimension {call.arguments['dim']} of {tuple(x.shape)}"
+        raise RefusedCallError(f"it goes along {along}; only the features of (n, features)")
+    if x.dtype != call.result.dtype:
+        raise RefusedCallError("it changes the dtype")
+    return [Step("softmax")]
+
+
 RULES: Mapping[str, Rule] = {
     "aten::linear": _linear,
     **dict.fromkeys(["aten::conv2d", "aten::convolution"], _conv2d),
@@ -193,4 +203,5 @@ RULES: Mapping[str, Rule] = {
         _dropout,
     ),
     "aten::add": _add,
+    **dict.fromkeys(["aten::softmax", "aten::_softmax"], _softmax),
 }

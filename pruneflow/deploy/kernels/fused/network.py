@@ -35,6 +35,8 @@ def why_not(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> str | None:
         graph: The network.
         tensors: Its weights and biases, their zeros in place.
     """
+    if any(node.op == "softmax" for node in graph.nodes):
+        return "it has a softmax, which the kernel does not know"
     if any(tensor.dtype not in DTYPES for tensor in tensors.values()):
         return "its weights are not float16, bfloat16 or float32"
     if len({tensor.dtype for tensor in tensors.values()}) > 1:
