@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -12,18 +12,23 @@ from pruneflow.errors import TrainingError
 from pruneflow.state import Snapshot, detached_copy
 
 
+def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """A network's parameters and buffers, each once, whatever its ``state_dict`` leaves out."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
 def take(
     model: nn.Module, optimizers: Sequence[Optimizer], averages: Sequence[nn.Module]
 ) -> Snapshot:
     """A copy that shares nothing with the network.
 
     Args:
-        model: Its parameters and buffers are kept, whatever its ``state_dict`` leaves out.
+        model: Its parameters and buffers are kept.
         optimizers: Their memory and their groups.
         averages: Averaged copies of the weights, with their counters.
     """
     return {
-        "tensors": {name: detached_copy(tensor) for name, tensor in _tensors(model)},
+        "tensors": {name: detached_copy(tensor) for name, tensor in tensors_of(model).items()},
         "optimizers": [detached_copy(optimizer.state_dict()) for optimizer in optimizers],
         "averages": [detached_copy(dict(average.state_dict())) for average in averages],
     }
@@ -41,7 +46,7 @@ def restore(
     Raises:
         TrainingError: An optimizer has other parameter groups than it had.
     """
-    for name, tensor in _tensors(model):
+    for name, tensor in tensors_of(model).items():
         if name in snapshot["tensors"]:
             tensor.copy_(snapshot["tensors"][name])
     for optimizer, kept in zip(optimizers, snapshot["optimizers"], strict=True):
@@ -51,8 +56,3 @@ def restore(
             raise TrainingError(f"cannot rewind the optimizer: {error}") from None
     for average, kept in zip(averages, snapshot["averages"], strict=False):
         average.load_state_dict(kept)
-
-
-def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from model.named_parameters()
-    yield from model.named_buffers()

@@ -10,6 +10,7 @@ from torch import nn
 
 from pruneflow.calibration_data import Source, example_of, first_input, given, who_watches
 from pruneflow.errors import PlanError, Problem, TrainingError
+from pruneflow.operations.batches import mapped
 from pruneflow.recipe.plan import Plan
 
 Loss = Callable[[nn.Module, Any], torch.Tensor]
@@ -38,7 +39,7 @@ class GivenBatches:
         """See ``Calibration``."""
         device = next(self._module.parameters()).device
         for batch in self._source():
-            yield _moved(batch, device)
+            yield mapped(lambda tensor: tensor.to(device), batch)
 
     def forward(self, model: nn.Module, batch: Any) -> Any:
         """See ``Calibration``.
@@ -91,15 +92,3 @@ def calibration_for(
         return GivenBatches(module, given(data, seed), loss)
     except ValueError as error:
         raise ValueError(f"calibration: {error}") from None
-
-
-def _moved(batch: Any, device: torch.device) -> Any:
-    """A batch whose tensors are on a device."""
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device)
-    if isinstance(batch, dict):
-        return {key: _moved(part, device) for key, part in batch.items()}
-    if isinstance(batch, list | tuple):
-        parts = [_moved(part, device) for part in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    return batch

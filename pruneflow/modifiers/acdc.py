@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import FieldError, Site, modifier
+from pruneflow.modifiers.base import modifier
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Duration, Instant, option
 from pruneflow.modifiers.level import SparsityLevel
 from pruneflow.modifiers.ramp import MAX_EVENTS
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.pruning.allocation import Quota
 from pruneflow.timeline import Moment, Time, parse_time
 
@@ -50,7 +51,7 @@ class ACDC(SparsityLevel):
         steps, phase = self._compressions(site), site.duration(self, "phase")
         self.require_no_rewinds(site, steps[0], steps[-1])
         quota = self.quota(site)
-        names = tuple(layer.name for layer in site.chosen(self))
+        names = site.names(self)
         dense = Quota.fixed(dict.fromkeys(names, 0))
         events = []
         for number, step in enumerate(steps, 1):

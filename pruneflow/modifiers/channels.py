@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import FieldError, Site, TargetedModifier
+from pruneflow.modifiers.base import TargetedModifier
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.pruning.criteria import CRITERIA, BatchNormScale
 from pruneflow.pruning.scope import Layer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pruneflow.errors import did_you_mean
-from pruneflow.modifiers.base import FieldError, Modifier, Site, modifier
+from pruneflow.modifiers.base import modifier
 from pruneflow.modifiers.duties import Duty, LossSpan, LossTerm
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import (
@@ -22,6 +22,8 @@ from pruneflow.modifiers.fields import (
     TensorFile,
     option,
 )
+from pruneflow.modifiers.site import FieldError, Site
+from pruneflow.modifiers.spanning import SpanModifier
 from pruneflow.timeline import Moment
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ SNAPSHOT = "snapshot"
 
 @modifier("distill")
 @dataclass(frozen=True, kw_only=True)
-class Distill(Modifier):
+class Distill(SpanModifier):
     """Learn from a teacher too: the network as it was at 'start', or one from a file.
 
     The loss becomes (1 - alpha) x task + alpha x T^2 x KL(teacher || student), both softened by
@@ -46,7 +48,6 @@ class Distill(Modifier):
     example = {"start": "1ep", "end": "3ep", "alpha": 0.7, "hints": ["fc*"], "hint_weight": 0.1}
 
     start: Moment = option(Instant(), "when the teacher is kept and begins to teach")
-    end: Moment | None = option(Instant(), "when it ends; default: with the run", None)
     teacher: str = option(
         TensorFile((SNAPSHOT,)),
         "the network at 'start', or a file with the parameters and buffers of one like it",
@@ -70,17 +71,9 @@ class Distill(Modifier):
             return [("hint_weight", "'hint_weight' and 'hints' go together")]
         return ()
 
-    def span(self, site: Site) -> tuple[int, int]:
-        """See base class."""
-        start = site.step(self, "start")
-        if self.end is not None:
-            end = site.step(self, "end")
-        else:
-            end = start + 1 if site.horizon.total is None else site.horizon.total
-        if end <= start:
-            text = f"the end (step {end}) is not after the start (step {start})"
-            raise FieldError("end" if self.end else "start", text)
-        return start, end
+    def needed_steps(self, site: Site) -> int:
+        """See base class: a teacher is kept for one update at least."""
+        return self.span(site)[1]
 
     def events(self, site: Site) -> Sequence[Event]:
         """See base class."""

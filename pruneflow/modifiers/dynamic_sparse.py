@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import FieldError, Site, modifier
+from pruneflow.modifiers.base import modifier
 from pruneflow.modifiers.channels import not_of_weights
 from pruneflow.modifiers.duties import Duty
 from pruneflow.modifiers.events import Event
@@ -15,6 +15,7 @@ from pruneflow.modifiers.fields import FRACTION, Choice, Duration, Instant, opti
 from pruneflow.modifiers.gathered import gatherings, require_gradients
 from pruneflow.modifiers.level import SparsityLevel
 from pruneflow.modifiers.ramp import MAX_EVENTS
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.pruning.allocation import ALLOCATIONS
 from pruneflow.pruning.criteria import CRITERIA
 from pruneflow.pruning.growth import GROWTHS
@@ -72,7 +73,7 @@ class DynamicSparse(SparsityLevel):
         quota = self.quota(site)
         if not quota.zeros:
             raise FieldError("sparsity", "prunes nothing, so there is nothing to grow back")
-        names = tuple(layer.name for layer in site.chosen(self))
+        names = site.names(self)
         events = [
             Event(start, self.name, "prune", names, quota, f"prune by {self.criterion}", True)
         ]
@@ -86,7 +87,7 @@ class DynamicSparse(SparsityLevel):
 
     def duties(self, site: Site) -> Sequence[Duty]:
         """See base class."""
-        names = tuple(layer.name for layer in site.chosen(self))
+        names = site.names(self)
         first, steps = [self.span(site)[0]], self._exchanges(site)
         return [
             *gatherings(self.name, names, first, CRITERIA[self.criterion], self.name),

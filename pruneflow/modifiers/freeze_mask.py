@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import Site, TargetedModifier, modifier
+from pruneflow.modifiers.base import TargetedModifier, modifier
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Instant, option
+from pruneflow.modifiers.site import Site
 from pruneflow.timeline import Moment, parse_time
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class FreezeMask(TargetedModifier):
 
     def events(self, site: Site) -> Sequence[Event]:
         """See base class."""
-        names = tuple(layer.name for layer in site.chosen(self))
+        names = site.names(self)
         return [Event(self.span(site)[0], self.name, "freeze", names, last=True)]
 
     def fire(self, event: Event, network: Network) -> None:

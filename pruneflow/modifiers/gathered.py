@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pruneflow.modifiers.base import FieldError
 from pruneflow.modifiers.duties import Gathering
+from pruneflow.modifiers.site import FieldError
 from pruneflow.pruning.criteria import CRITERIA
 from pruneflow.pruning.gathering import GatheredScore
 

@@ -6,24 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import FieldError, Site, TargetedModifier, modifier
+from pruneflow.modifiers.base import TargetedModifier, modifier
 from pruneflow.modifiers.channels import not_of_weights
 from pruneflow.modifiers.duties import Duty
 from pruneflow.modifiers.events import Event, RateRewind
 from pruneflow.modifiers.fields import (
     FRACTION,
-    PERCENT_HINT,
     SPARSITY,
     Choice,
     Count,
     Duration,
     Instant,
-    Number,
     PerLayer,
     option,
 )
 from pruneflow.modifiers.gathered import gatherings, require_gradients
-from pruneflow.pruning.allocation import Guard, Quota
+from pruneflow.modifiers.site import FieldError, Site
+from pruneflow.modifiers.spreading import SpreadsZeros, layer_cap, layer_floor
+from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.criteria import CRITERIA
 from pruneflow.pruning.rounds import rounds
 from pruneflow.pruning.scope import Layer, per_pattern
@@ -40,7 +40,7 @@ CONTROLS = ("none", "random_reinit", "random_mask", DENSE)
 
 @modifier("iterative_prune")
 @dataclass(frozen=True, kw_only=True)
-class IterativePrune(TargetedModifier):
+class IterativePrune(SpreadsZeros, TargetedModifier):
     """Train, prune a fraction of what remains, rewind, and train again, round after round.
 
     With ``rounds`` each round prunes ``round(fraction x remaining)`` weights of every layer.
@@ -81,14 +81,10 @@ class IterativePrune(TargetedModifier):
         "prune the fraction of each layer, or of all layers together",
         "per_layer",
     )
-    max_layer_sparsity: float = option(
-        Number(0, 1, hint=PERCENT_HINT), "no layer becomes sparser than this", 1.0
-    )
-    min_nonzeros: int | None = option(
-        Count(),
+    max_layer_sparsity: float = layer_cap()
+    min_nonzeros: int | None = layer_floor(
         "weights every layer keeps; default: one, and under 'global' one for each output unit or "
-        "about the layer's uniform share where that is less",
-        None,
+        "about the layer's uniform share where that is less"
     )
     control: str = option(
         Choice(CONTROLS),
@@ -135,7 +131,7 @@ class IterativePrune(TargetedModifier):
 
     def events(self, site: Site) -> Sequence[Event]:
         """See base class."""
-        names = tuple(layer.name for layer in site.chosen(self))
+        names = site.names(self)
         events = []
         if self.rewind != "none":
             back_to = site.step(self, "rewind_to")
@@ -156,7 +152,7 @@ class IterativePrune(TargetedModifier):
 
     def duties(self, site: Site) -> Sequence[Duty]:
         """See base class."""
-        names = tuple(layer.name for layer in site.chosen(self))
+        names = site.names(self)
         steps = [] if self.control == DENSE else self._steps(site)
         return gatherings(self.name, names, steps, CRITERIA[self.criterion], self.name)
 
@@ -215,15 +211,14 @@ class IterativePrune(TargetedModifier):
     def _quotas(self, site: Site) -> list[Quota]:
         """The quota of every round."""
         layers = site.chosen(self)
-        guard = Guard(self.max_layer_sparsity, self.min_nonzeros)
         sizes = {layer.name: layer.size for layer in layers}
-        caps = guard.caps(layers, 1.0)
+        caps = self.guard.caps(layers, 1.0)
         if self.allocation == "global":
             assert not isinstance(self.fraction, Mapping)
             whole = sum(sizes.values())
             zeros = self._zeros({"": whole}, {"": sum(caps.values())}, {"": self.fraction})
             totals = [each[""] for each in zeros]
-            return [Quota(total, None, guard.caps(layers, total / whole)) for total in totals]
+            return [Quota(total, None, self.guard.caps(layers, total / whole)) for total in totals]
         return [Quota.fixed(zeros) for zeros in self._zeros(sizes, caps, self._shares(layers))]
 
     def _zeros(

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pruneflow.modifiers.base import FieldError, Site, TargetedModifier
-from pruneflow.modifiers.fields import (
-    PERCENT_HINT,
-    SPARSITY,
-    Choice,
-    Count,
-    Number,
-    PerLayer,
-    option,
-)
-from pruneflow.pruning.allocation import ALLOCATIONS, Guard, Quota
+from pruneflow.modifiers.base import TargetedModifier
+from pruneflow.modifiers.fields import SPARSITY, Choice, PerLayer, option
+from pruneflow.modifiers.site import FieldError, Site
+from pruneflow.modifiers.spreading import SpreadsZeros, layer_cap, layer_floor, varied_sparsity
+from pruneflow.pruning.allocation import ALLOCATIONS, Quota
 
 
 @dataclass(frozen=True, kw_only=True)
-class SparsityLevel(TargetedModifier):
+class SparsityLevel(SpreadsZeros, TargetedModifier):
     """A modifier that knows one sparsity, and no weight of the past."""
 
     owns_masks = True
@@ -28,21 +22,12 @@ class SparsityLevel(TargetedModifier):
         PerLayer(SPARSITY), "share of the targeted weights that is zero"
     )
     allocation: str = option(Choice(ALLOCATIONS), "how zeros are spread over layers", "global")
-    max_layer_sparsity: float = option(
-        Number(0, 1, hint=PERCENT_HINT), "no layer becomes sparser than this", 1.0
-    )
-    min_nonzeros: int | None = option(
-        Count(),
-        "weights every layer keeps; default: one for each output unit, or about the layer's "
-        "uniform share where that is less",
-        None,
-    )
+    max_layer_sparsity: float = layer_cap()
+    min_nonzeros: int | None = layer_floor()
 
     def check(self) -> Sequence[tuple[str, str]]:
         """See base class."""
-        if isinstance(self.sparsity, Mapping) and self.allocation != "per_layer":
-            return [("sparsity", "one for each layer needs 'allocation: per_layer'")]
-        return []
+        return varied_sparsity(self.sparsity, self.allocation)
 
     def quota(self, site: Site) -> Quota:
         """The zeros that it prunes to.
@@ -50,11 +35,7 @@ class SparsityLevel(TargetedModifier):
         Raises:
             FieldError: The layers cannot have as many.
         """
-        guard = Guard(self.max_layer_sparsity, self.min_nonzeros)
-        try:
-            return ALLOCATIONS[self.allocation](site.chosen(self), self.sparsity, guard)
-        except ValueError as error:
-            raise FieldError("sparsity", str(error)) from None
+        return self.spread(self.allocation, site.chosen(self), self.sparsity)
 
     def require_no_rewinds(self, site: Site, first: int, last: int) -> None:
         """Make sure that nobody rewinds the network while weights go and come back.

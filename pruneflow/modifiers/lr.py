@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import FieldError, Modifier, Site, modifier
+from pruneflow.modifiers.base import Modifier, modifier
 from pruneflow.modifiers.duties import RateSpan
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Choice, Duration, Instant, Number, Times, option
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.modifiers.spanning import require_updates
 from pruneflow.schedules import interpolate
 from pruneflow.timeline import Anchor, Moment, Time, parse_time

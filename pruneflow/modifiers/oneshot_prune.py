@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import FieldError, Site, TargetedModifier, modifier
+from pruneflow.modifiers.base import TargetedModifier, modifier
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import (
-    PERCENT_HINT,
     SPARSITY,
     Choice,
     Count,
@@ -21,7 +20,9 @@ from pruneflow.modifiers.fields import (
     option,
 )
 from pruneflow.modifiers.ramp import implied_sparsity
-from pruneflow.pruning.allocation import ALLOCATIONS, Guard, Quota, Sparsity
+from pruneflow.modifiers.site import FieldError, Site
+from pruneflow.modifiers.spreading import SpreadsZeros, layer_cap, layer_floor, varied_sparsity
+from pruneflow.pruning.allocation import ALLOCATIONS, Quota, Sparsity
 from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
 from pruneflow.pruning.oneshot import ONESHOT, OneShot
 from pruneflow.pruning.scope import Layer
@@ -35,7 +36,7 @@ BY_ONE_THRESHOLD = ("global", "lamp")
 
 @modifier("oneshot_prune")
 @dataclass(frozen=True, kw_only=True)
-class OneshotPrune(TargetedModifier):
+class OneshotPrune(SpreadsZeros, TargetedModifier):
     """Prune once, at 'start', by a criterion that watches the network on calibration batches.
 
     ``wanda`` and ``sparsegpt`` prune a trained network; ``snip`` and ``synflow`` one that is to
@@ -69,15 +70,8 @@ class OneshotPrune(TargetedModifier):
         "of unlike layers do not compare, else global",
         None,
     )
-    max_layer_sparsity: float = option(
-        Number(0, 1, hint=PERCENT_HINT), "no layer becomes sparser than this", 1.0
-    )
-    min_nonzeros: int | None = option(
-        Count(),
-        "weights every layer keeps; default: one for each output unit, or about the layer's "
-        "uniform share where that is less",
-        None,
-    )
+    max_layer_sparsity: float = layer_cap()
+    min_nonzeros: int | None = layer_floor()
     damping: float | None = option(
         Number(0, above=True),
         "sparsegpt: added to the Hessian's diagonal, as a share of its mean; default: 0.01",
@@ -108,7 +102,7 @@ class OneshotPrune(TargetedModifier):
             if getattr(self, name) is not None and name not in self._settings
         ]
         found += implied_sparsity(self.sparsity, self.granularity)
-        if self.sparsity is None and self.granularity.sparsity is None:
+        if self._goal is None:
             found.append(("", "required field 'sparsity' is missing"))
         if self.allocation in BY_ONE_THRESHOLD and ONESHOT[self.criterion].layerwise:
             text = (
@@ -116,10 +110,7 @@ class OneshotPrune(TargetedModifier):
                 "'erk' or 'per_layer'"
             )
             found.append(("allocation", text))
-        varies = isinstance(self.sparsity, Mapping) and self.granularity.sparsity is None
-        if varies and self.allocation != "per_layer":
-            found.append(("sparsity", "one for each layer needs 'allocation: per_layer'"))
-        return found
+        return found + varied_sparsity(self._goal, self.allocation)
 
     def span(self, site: Site) -> tuple[int, int]:
         """See base class."""
@@ -158,14 +149,11 @@ class OneshotPrune(TargetedModifier):
         made = ONESHOT[self.criterion]
         return made(**{name: value for name, value in given.items() if value is not None})
 
+    @property
+    def _goal(self) -> Sparsity | None:
+        return self.sparsity if self.granularity.sparsity is None else self.granularity.sparsity
+
     def _quota(self, layers: Sequence[Layer]) -> Quota:
-        implied = self.granularity.sparsity
-        sparsity: Sparsity | None = self.sparsity if implied is None else implied
-        assert sparsity is not None
+        assert self._goal is not None
         default = "uniform" if ONESHOT[self.criterion].layerwise else "global"
-        allocation = ALLOCATIONS[self.allocation or default]
-        guard = Guard(self.max_layer_sparsity, self.min_nonzeros)
-        try:
-            return self.granularity.quota(allocation, layers, sparsity, guard)
-        except ValueError as error:
-            raise FieldError("sparsity", str(error)) from None
+        return self.spread(self.allocation or default, layers, self._goal, self.granularity)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import FieldError, Site, modifier
+from pruneflow.modifiers.base import modifier
 from pruneflow.modifiers.channels import (
     made_by,
     not_of_weights,
@@ -15,18 +15,12 @@ from pruneflow.modifiers.channels import (
 )
 from pruneflow.modifiers.duties import Duty
 from pruneflow.modifiers.events import Event
-from pruneflow.modifiers.fields import (
-    PERCENT_HINT,
-    SPARSITY,
-    Choice,
-    Count,
-    GranularityKind,
-    Number,
-    option,
-)
+from pruneflow.modifiers.fields import SPARSITY, Choice, GranularityKind, option
 from pruneflow.modifiers.gathered import gatherings, require_gradients
 from pruneflow.modifiers.ramp import SparsityRamp
-from pruneflow.pruning.allocation import ALLOCATIONS, Guard, Quota, Sparsity
+from pruneflow.modifiers.site import FieldError, Site
+from pruneflow.modifiers.spreading import SpreadsZeros, layer_cap, layer_floor, varied_sparsity
+from pruneflow.pruning.allocation import ALLOCATIONS
 from pruneflow.pruning.criteria import CRITERIA
 from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
 from pruneflow.pruning.growth import GROWTHS
@@ -38,7 +32,7 @@ if TYPE_CHECKING:
 
 @modifier("prune")
 @dataclass(frozen=True, kw_only=True)
-class Prune(SparsityRamp):
+class Prune(SpreadsZeros, SparsityRamp):
     """Raise sparsity along a schedule, by a criterion, spread over layers by an allocation.
 
     Without 'end' it happens once, at 'start'. With 'end' it happens at 'start', then once every
@@ -62,22 +56,12 @@ class Prune(SparsityRamp):
         "what goes together; n:m and blocks are of one place in the window of a convolution",
         UNSTRUCTURED,
     )
-    max_layer_sparsity: float = option(
-        Number(0, 1, hint=PERCENT_HINT), "no layer becomes sparser than this", 1.0
-    )
-    min_nonzeros: int | None = option(
-        Count(),
-        "weights every layer keeps; default: one for each output unit, or about the layer's "
-        "uniform share where that is less",
-        None,
-    )
+    max_layer_sparsity: float = layer_cap()
+    min_nonzeros: int | None = layer_floor()
 
     def check(self) -> Sequence[tuple[str, str]]:
         """See base class."""
-        found = [*super().check()]
-        varies = isinstance(self.sparsity, Mapping) and self.granularity.sparsity is None
-        if varies and self.allocation != "per_layer":
-            found.append(("sparsity", "one for each layer needs 'allocation: per_layer'"))
+        found = [*super().check(), *varied_sparsity(self.goal, self.allocation)]
         if self.regrow and self.granularity != UNSTRUCTURED:
             found.append(("regrow", f"exchanges single weights, not {self.granularity}"))
         if self.regrow and self.end is None and self.milestones is None:
@@ -110,7 +94,7 @@ class Prune(SparsityRamp):
         events = []
         for number, (step, sparsity) in enumerate(steps, 1):
             last = number == len(steps)
-            quota = self._quota(layers, sparsity)
+            quota = self.spread(self.allocation, layers, sparsity, self.granularity)
             label = f"prune {number} of {len(steps)}{shape}"
             event = Event(step, self.name, "prune", names, quota, label, last, self.granularity)
             if self.needs_groups:
@@ -156,7 +140,7 @@ class Prune(SparsityRamp):
         """The weights that are pruned."""
         if self.needs_groups:
             return made_by(site, [group for group, _ in targeted_groups(site, self)])
-        return tuple(layer.name for layer in site.chosen(self))
+        return site.names(self)
 
     @property
     def _growth_key(self) -> str:
@@ -165,11 +149,3 @@ class Prune(SparsityRamp):
     def _regrows(self, step: int) -> bool:
         """Whether an event at this step exchanges weights: before training there is no gradient."""
         return self.regrow > 0 and step > 0
-
-    def _quota(self, layers: Sequence[Layer], sparsity: Sparsity) -> Quota:
-        guard = Guard(self.max_layer_sparsity, self.min_nonzeros)
-        try:
-            allocation = ALLOCATIONS[self.allocation]
-            return self.granularity.quota(allocation, layers, sparsity, guard)
-        except ValueError as error:
-            raise FieldError("sparsity", str(error)) from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pruneflow.modifiers.base import FieldError, Site, TargetedModifier
+from pruneflow.modifiers.base import TargetedModifier
 from pruneflow.modifiers.fields import (
     SPARSITY,
     Choice,
@@ -18,6 +18,7 @@ from pruneflow.modifiers.fields import (
     TimeTable,
     option,
 )
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.pruning.allocation import Sparsity
 from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
 from pruneflow.schedules import SHAPES, interpolate
@@ -70,7 +71,7 @@ class SparsityRamp(TargetedModifier):
             found.append(("sparsity", "the milestones give the sparsities; leave 'sparsity' out"))
         if multistep and self.end is not None:
             found.append(("end", "the milestones give the times; leave 'end' out"))
-        if not multistep and self._goal is None:
+        if not multistep and self.goal is None:
             found.append(("", "required field 'sparsity' is missing"))
         if self._shape not in ("constant", "multistep") and self.end is None:
             found.append(("end", f"schedule '{self._shape}' needs an 'end'"))
@@ -82,12 +83,12 @@ class SparsityRamp(TargetedModifier):
             found.append(("initial_sparsity", text + mend))
         if contradiction := implied_sparsity(self.sparsity, self.granularity):
             found += contradiction
-        elif isinstance(self._goal, float) and self.initial_sparsity > self._goal:
+        elif isinstance(self.goal, float) and self.initial_sparsity > self.goal:
             found.append(
                 (
                     "initial_sparsity",
                     f"{self.initial_sparsity:g} is above the final "
-                    f"sparsity {self._goal:g}: weights would have to grow back",
+                    f"sparsity {self.goal:g}: weights would have to grow back",
                 )
             )
         return found
@@ -111,7 +112,7 @@ class SparsityRamp(TargetedModifier):
         return self.schedule or ("constant" if self.end is None else "cubic")
 
     @property
-    def _goal(self) -> Sparsity | None:
+    def goal(self) -> Sparsity | None:
         """The final sparsity, by whatever it is said; None where milestones say it."""
         return self.sparsity if self.granularity.sparsity is None else self.granularity.sparsity
 
@@ -120,9 +121,9 @@ class SparsityRamp(TargetedModifier):
         if self.milestones is not None:
             return [*self._table(site, self.milestones)]
         start, end = self.span(site)
-        assert self._goal is not None
+        assert self.goal is not None
         if end == start:
-            return [(end, self._goal)]
+            return [(end, self.goal)]
         every = site.duration(self, "every")
         if (end - start) // every > MAX_EVENTS:
             raise FieldError("every", f"{self.every} makes more than {MAX_EVENTS:,} events")
@@ -151,7 +152,7 @@ class SparsityRamp(TargetedModifier):
         return table
 
     def _at(self, p: float) -> Sparsity:
-        goal = self._goal
+        goal = self.goal
         if isinstance(goal, Mapping):
             return {pattern: self._ramp(value, p) for pattern, value in goal.items()}
         assert goal is not None

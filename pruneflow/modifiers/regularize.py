@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import FieldError, Site, TargetedModifier, modifier
+from pruneflow.modifiers.base import TargetedModifier, modifier
 from pruneflow.modifiers.duties import GradientSpan
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Choice, Number, option
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.modifiers.spanning import SpanModifier
 from pruneflow.pruning.penalties import PENALTIES
 from pruneflow.pruning.scope import BATCH_NORMS, Layer, Targets

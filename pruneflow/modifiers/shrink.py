@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pruneflow.modifiers.base import FieldError, Modifier, Site, modifier
+from pruneflow.modifiers.base import Modifier, modifier
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Instant, option
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.timeline import Moment, parse_time
 
 if TYPE_CHECKING:

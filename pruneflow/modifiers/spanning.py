@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneflow.modifiers.base import FieldError, Modifier, Site
+from pruneflow.modifiers.base import Modifier
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Instant, option
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.timeline import Moment, parse_time
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def require_updates(site: Site) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class SpanModifier(Modifier):
-    """A modifier whose events only tell that its span begins and ends."""
+    """A modifier whose events, unless it has its own, only tell that its span begins and ends."""
 
     begins: ClassVar[str] = "begins"
     ends: ClassVar[str] = "ends"

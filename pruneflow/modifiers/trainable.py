@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pruneflow.modifiers.base import Site, TargetedModifier, modifier
+from pruneflow.modifiers.base import TargetedModifier, modifier
 from pruneflow.modifiers.duties import GradientSpan
 from pruneflow.modifiers.events import Event
 from pruneflow.modifiers.fields import Schema, option
+from pruneflow.modifiers.site import Site
 from pruneflow.modifiers.spanning import SpanModifier
 
 if TYPE_CHECKING:

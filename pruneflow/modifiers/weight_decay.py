@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pruneflow.modifiers.base import Site, modifier
+from pruneflow.modifiers.base import modifier
 from pruneflow.modifiers.duties import DecaySpan
 from pruneflow.modifiers.fields import Number, option
+from pruneflow.modifiers.site import Site
 from pruneflow.modifiers.spanning import SpanModifier
 
 

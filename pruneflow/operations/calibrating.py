@@ -15,7 +15,7 @@ from torch import nn
 
 from pruneflow.errors import TrainingError
 from pruneflow.network import Network
-from pruneflow.operations.copying import copied
+from pruneflow.operations.batches import copied
 from pruneflow.pruning.oneshot.calibration import Calibration
 
 NO_BATCHES = "there are no calibration batches: the data they are to come from is empty"

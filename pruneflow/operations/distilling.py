@@ -14,7 +14,8 @@ from torch.utils.hooks import RemovableHandle
 from pruneflow.errors import TrainingError
 from pruneflow.network import Network
 from pruneflow.operations import teachers
-from pruneflow.operations.copying import copied
+from pruneflow.operations.batches import copied
+from pruneflow.snapshots import tensors_of
 
 
 def soft_loss(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -79,7 +80,7 @@ class Distillation:
         if self._hooks:
             return
         model = self._network.model
-        own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        own = tensors_of(model)
         self._teacher = self._network.state.snapshots[self._key]["tensors"]
         self._teacher.update({n: t.to(own[n].device) for n, t in self._teacher.items() if n in own})
         for name in self._hints:

@@ -13,6 +13,7 @@ from torch import nn
 from pruneflow.errors import TrainingError
 from pruneflow.network import Network
 from pruneflow.pruning.masks import is_finite
+from pruneflow.snapshots import tensors_of
 from pruneflow.state import detached_copy
 
 Tensors = dict[str, torch.Tensor]
@@ -30,7 +31,7 @@ def keep(network: Network, key: str, file: Path | None) -> None:
         TrainingError: The file cannot be read, or is of another network.
     """
     try:
-        tensors = _tensors(network.model) if file is None else read(file, network.model)
+        tensors = tensors_of(network.model) if file is None else read(file, network.model)
     except ValueError as error:
         raise TrainingError(f"modifiers.{key}: {error}") from None
     network.state.snapshots[key] = {"tensors": detached_copy(tensors)}
@@ -49,7 +50,7 @@ def read(file: Path, model: nn.Module) -> Tensors:
         ValueError: It cannot be read, fits another network, or holds what no network can run on.
     """
     found = _content(file)
-    known, needed = model.state_dict(), _tensors(model)
+    known, needed = model.state_dict(), tensors_of(model)
     absent = next((name for name in needed if name in known and name not in found), None)
     strange = next((name for name in found if name not in known), None)
     if absent or strange:
@@ -89,9 +90,9 @@ def run(
     Raises:
         TrainingError: The network has other tensors now than the teacher was kept with.
     """
-    full = {id(tensor): name for name, tensor in _tensors(model).items()}
+    full = {id(tensor): name for name, tensor in tensors_of(model).items()}
     chosen = {}
-    for name, own in _tensors(part).items():
+    for name, own in tensors_of(part).items():
         kept = tensors.get(full[id(own)])
         if kept is None or kept.shape != own.shape:
             raise TrainingError(
@@ -99,7 +100,7 @@ def run(
                 f"another shape than the {list(own.shape)} of now"
             )
         chosen[name] = kept if isinstance(own, nn.Parameter) else kept.clone()
-    devices = {own.device for own in _tensors(part).values() if own.is_cuda}
+    devices = {own.device for own in tensors_of(part).values() if own.is_cuda}
     with torch.no_grad(), torch.random.fork_rng(devices), _evaluating(part):
         return torch.func.functional_call(part, chosen, args, kwargs)
 
@@ -154,7 +155,3 @@ def _can_teach(tensor: torch.Tensor, own: torch.Tensor) -> bool:
         and (own.is_floating_point() == tensor.is_floating_point())
         and not (isinstance(own, nn.Parameter) and not is_finite(tensor))
     )
-
-
-def _tensors(model: nn.Module) -> Tensors:
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}

@@ -7,9 +7,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from pruneflow.errors import PlanError, Problem
-from pruneflow.modifiers.base import FieldError, Modifier, Site, TargetedModifier
+from pruneflow.modifiers.base import Modifier, TargetedModifier
 from pruneflow.modifiers.duties import DecaySpan, Duty, LossSpan, RateSpan
 from pruneflow.modifiers.events import ACTION_ORDER, Event
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.pruning.scope import Layer
 from pruneflow.recipe.anatomy import Anatomy, anatomy_of
 from pruneflow.recipe.declaration import Recipe

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pruneflow.errors import Problem
-from pruneflow.modifiers.base import FieldError, Modifier
+from pruneflow.modifiers.base import Modifier
 from pruneflow.modifiers.fields import TargetsKind, declared_fields
+from pruneflow.modifiers.site import FieldError
 from pruneflow.pruning.scope import Targets
 from pruneflow.timeline import Time
 

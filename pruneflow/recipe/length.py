@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pruneflow.errors import PlanError, Problem
-from pruneflow.modifiers.base import FieldError, Site
+from pruneflow.modifiers.site import FieldError, Site
 from pruneflow.pruning.scope import Layer
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.timeline import Horizon, Time

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
 from pruneflow.errors import FrozenMaskError, NonFiniteError, TrainingError
+from pruneflow.operations.batches import copied
 from pruneflow.operations.calibrating import Held
-from pruneflow.operations.copying import copied
 from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.granularities import UNSTRUCTURED
 from pruneflow.pruning.granularities.nm import NM

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pruneflow.pruning.allocation import Allocation, Guard, Quota, Sparsity
-from pruneflow.pruning.granularities.base import GRANULARITIES, Granularity, Shape
+from pruneflow.pruning.granularities.base import GRANULARITIES, Shape
+from pruneflow.pruning.granularities.one_word import OneWord
 from pruneflow.pruning.scope import Layer
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ WORD = "channel"
 
 @GRANULARITIES.register(WORD)
 @dataclass(frozen=True)
-class Channel(Granularity):
+class Channel(OneWord):
     """A channel goes from every layer that makes it, with its biases and its batch norms.
 
     Layers whose outputs are added lose the same channels (Fang et al. 2023, arXiv:2301.12900);
@@ -29,17 +30,7 @@ class Channel(Granularity):
     """
 
     form: ClassVar[str] = WORD
-    schema: ClassVar[Mapping[str, Any]] = {"enum": [WORD]}
     by_group: ClassVar[bool] = True
-
-    @classmethod
-    def read(cls, value: Any) -> Channel | None:
-        """See base class."""
-        return cls() if value == WORD else None
-
-    def write(self) -> str:
-        """See base class."""
-        return WORD
 
     def __str__(self) -> str:
         return "channels"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pruneflow.pruning.granularities.base import GRANULARITIES, Shape
+from pruneflow.pruning.granularities.one_word import OneWord
 from pruneflow.pruning.granularities.whole import WholeUnits
 
 WORD = "filter"
@@ -15,7 +15,7 @@ WORD = "filter"
 
 @GRANULARITIES.register(WORD)
 @dataclass(frozen=True)
-class Filter(WholeUnits):
+class Filter(OneWord, WholeUnits):
     """All weights of an output stay or go together, those with the lowest sum of scores first.
 
     Sparsity is rounded to whole filters, and every layer keeps one. For ``magnitude`` the sum is
@@ -24,16 +24,6 @@ class Filter(WholeUnits):
     """
 
     form: ClassVar[str] = WORD
-    schema: ClassVar[Mapping[str, Any]] = {"enum": [WORD]}
-
-    @classmethod
-    def read(cls, value: Any) -> Filter | None:
-        """See base class."""
-        return cls() if value == WORD else None
-
-    def write(self) -> str:
-        """See base class."""
-        return WORD
 
     def __str__(self) -> str:
         return "filters"

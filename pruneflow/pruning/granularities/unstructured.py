@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.granularities.base import GRANULARITIES, Granularity, Shape
+from pruneflow.pruning.granularities.one_word import OneWord
 
 if TYPE_CHECKING:
     import torch
@@ -19,20 +20,10 @@ WORD = "unstructured"
 
 @GRANULARITIES.register(WORD)
 @dataclass(frozen=True)
-class Unstructured(Granularity):
+class Unstructured(OneWord):
     """Every weight for itself: the lowest go, wherever they are."""
 
     form: ClassVar[str] = WORD
-    schema: ClassVar[Mapping[str, Any]] = {"enum": [WORD]}
-
-    @classmethod
-    def read(cls, value: Any) -> Unstructured | None:
-        """See base class."""
-        return cls() if value == WORD else None
-
-    def write(self) -> str:
-        """See base class."""
-        return WORD
 
     def __str__(self) -> str:
         return WORD
