@@ -13,16 +13,12 @@ from __future__ import annotations
 import json
 import platform
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
-from pruneflow.cli.arguments import parse
-from pruneflow.cli.jobs import Composer
-from pruneflow.training.job import train
+from benchmarks.training import trained
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -62,10 +58,7 @@ def main(name: str) -> None:
 
 def measure(overrides: list[str]) -> dict[str, Any]:
     """Train one network and tell how good it is."""
-    parsed = parse(overrides)
-    config = Composer("train", parsed).job(parsed.overrides).config
-    with tempfile.TemporaryDirectory() as folder:
-        result = train(config, Path(folder) / "run", Console())
+    result, _ = trained(overrides)
     keys = ("seed", "sparsity", "nonzeros", "steps", "seconds", "config_hash")
     return {key: result[key] for key in keys} | {"test_accuracy": result["accuracy"]["final"]}
 

@@ -14,18 +14,12 @@ from __future__ import annotations
 import json
 import platform
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from pruneflow import runfolder
-from pruneflow.cli.arguments import parse
-from pruneflow.cli.jobs import Composer
-from pruneflow.training.job import train
+from benchmarks.training import trained
 
 RESULT = Path(__file__).parent / "results" / "mnist_frontier.json"
 SEEDS = range(3)
@@ -72,18 +66,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def measure(overrides: list[str]) -> dict[str, Any]:
     """Train one network; how large and how good it is."""
-    parsed = parse(overrides)
-    config = Composer("train", parsed).job(parsed.overrides).config
     began = time.process_time()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "run"
-        result = train(config, folder, Console())
-        history = (folder / runfolder.HISTORY).read_text().splitlines()
+    result, history = trained(overrides)
     counts = {key: layer["nonzeros"] for key, layer in result["layers"].items()}
     biases = {key for key in counts if key.endswith("bias")}
     return {
         "seed": result["seed"],
-        "validation_error": percent_wrong(json.loads(history[-1])["val_accuracy"]),
+        "validation_error": percent_wrong(history[-1]["val_accuracy"]),
         "test_error": percent_wrong(result["accuracy"]["final"]),
         "nonzeros": sum(counts[key] for key in counts.keys() - biases),
         "biases": sum(counts[key] for key in biases),

@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -30,13 +29,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks import quality_table
+from benchmarks.training import trained
 from pruneflow import runfolder
-from pruneflow.cli.arguments import parse
-from pruneflow.cli.jobs import Composer
 from pruneflow.errors import RecipeError, UserError
 from pruneflow.recipe import library
 from pruneflow.recipe.compose import load_recipe
-from pruneflow.training.job import train
 
 RESULTS = Path(__file__).parent / "results" / "mnist_quality.json"
 OWN = Path(__file__).parent / "recipes"
@@ -135,11 +132,9 @@ def _has_knob(source: str) -> bool:
 def measure(cell: Cell) -> dict[str, Any]:
     """Train one network and tell how good it is."""
     torch.set_num_threads(1)
-    parsed = parse(cell.overrides)
-    with Path(os.devnull).open("w") as nobody, tempfile.TemporaryDirectory() as folder:
+    with Path(os.devnull).open("w") as nobody:
         try:
-            config = Composer("train", parsed).job(parsed.overrides).config
-            result = train(config, Path(folder) / "run", Console(file=nobody))
+            result, _ = trained(cell.overrides, Console(file=nobody))
         except UserError as error:
             return {"key": cell.key, **vars(cell), "refused": str(error)}
     keys = ("sparsity", "nonzeros", "steps", "seconds", "config_hash", "status")

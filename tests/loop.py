@@ -231,6 +231,7 @@ class Loop:
                 "schedulers": [s.state_dict() for s in self.schedulers],
                 "masks": self.masks,
                 "journal": self.engine.state.journal,
+                "removed": self.engine.state.removed,
                 "rate": self.engine.rate,
             }
         )
@@ -261,6 +262,36 @@ class Loop:
 
     def _note_rate(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.rates.append(float(optimizer.param_groups[0]["lr"]))
+
+
+def revived(loop: Loop) -> list[str]:
+    """Layers in which a masked weight is anything but +0.0."""
+    found = []
+    for name, mask in loop.masks.items():
+        gone = loop.model.get_parameter(name)[~mask]
+        if bool((gone != 0).any()) or bool(gone.signbit().any()):
+            found.append(name)
+    return found
+
+
+def resumed_anywhere(make: Callable[[bytes | None], Loop]) -> Loop:
+    """A run to its end; what is pruned stays so, and from every step it goes on to the same bits.
+
+    Args:
+        make: The run at its beginning, or from what was saved.
+    """
+    whole = make(None)
+    saves = [whole.save()]
+    while whole.clock < whole.plan.total:
+        whole.step()
+        assert not revived(whole), f"step {whole.clock}"
+        saves.append(whole.save())
+    expected = whole.everything()
+    for step, saved in enumerate(saves):
+        resumed = make(saved)
+        assert resumed.clock == step
+        assert resumed.run().everything() == expected, f"resumed at step {step}"
+    return whole
 
 
 def bits(value: Any) -> Any:

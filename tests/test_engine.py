@@ -11,20 +11,10 @@ from torch import nn, optim
 
 from pruneflow.engine import Engine
 from pruneflow.errors import NonFiniteError
-from tests.loop import OPTIMIZERS, Loop, lenet, plan_of, small_net
+from tests.loop import OPTIMIZERS, Loop, lenet, plan_of, revived, small_net
 
 PRUNE = {"type": "prune", "sparsity": 0.7, "start": "0st", "end": "6st", "every": "2st"}
 LATE = {**PRUNE, "start": "3st", "end": "7st"}
-
-
-def revived(loop: Loop) -> list[str]:
-    """Layers in which a masked weight is anything but +0.0."""
-    found = []
-    for name, mask in loop.masks.items():
-        gone = loop.model.get_parameter(name)[~mask]
-        if bool((gone != 0).any()) or bool(gone.signbit().any()):
-            found.append(name)
-    return found
 
 
 def test_every_optimizer_of_torch_is_tried_but_the_sparse_one() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import mnist_frontier as benchmark
-from pruneflow.cli.arguments import parse
-from pruneflow.cli.jobs import Composer
+from benchmarks.training import config_of
 from pruneflow.training.planning import preview
 
 
@@ -21,8 +20,7 @@ def test_recipes_keep_as_few_weights_as_they_say(
     case: str, weights: int, times: int, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(repository)
-    parsed = parse(benchmark.CASES[case])
-    plan = preview(Composer("train", parsed).job(parsed.overrides).config).plan
+    plan = preview(config_of(benchmark.CASES[case])).plan
     quotas = [event.quota for event in plan.events if event.quota is not None]
     assert weights - quotas[-1].zeros == weights // times
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch.optim import lr_scheduler
 
-from tests.loop import OPTIMIZERS, Loop, small_net
+from tests.loop import OPTIMIZERS, Loop, resumed_anywhere, small_net
 
 PRUNE = {"type": "prune", "sparsity": 0.7, "start": "3st", "end": "7st", "every": "2st"}
 
@@ -27,7 +27,7 @@ RESUMED = {
 @pytest.mark.parametrize("name", ["sgd, momentum", "adam", "muon"])
 @pytest.mark.parametrize("recipe", RESUMED)
 def test_resuming_at_any_step_is_bit_identical(recipe: str, name: str) -> None:
-    def loop(saved: bytes | None = None) -> Loop:
+    def loop(saved: bytes | None) -> Loop:
         return Loop(
             RESUMED[recipe],
             total=12,
@@ -37,24 +37,11 @@ def test_resuming_at_any_step_is_bit_identical(recipe: str, name: str) -> None:
             saved=saved,
         )
 
-    whole = loop()
-    saves = [whole.save()]
-    while whole.clock < 12:
-        whole.step()
-        saves.append(whole.save())
-    expected = whole.everything()
-    for step, saved in enumerate(saves):
-        assert loop(saved).run().everything() == expected, f"resumed at step {step}"
+    resumed_anywhere(loop)
 
 
 def test_resuming_is_bit_identical_where_gradients_come_in_a_closure() -> None:
-    def loop(saved: bytes | None = None) -> Loop:
+    def loop(saved: bytes | None) -> Loop:
         return Loop({"p": {**PRUNE, "end": "5st"}}, total=9, closure=True, saved=saved)
 
-    whole = loop()
-    saves = [whole.save()]
-    while whole.clock < 9:
-        whole.step()
-        saves.append(whole.save())
-    for step, saved in enumerate(saves):
-        assert loop(saved).run().everything() == whole.everything(), f"resumed at step {step}"
+    resumed_anywhere(loop)

@@ -16,7 +16,7 @@ from pruneflow.pruning.criteria import CRITERIA, Criterion
 from pruneflow.pruning.gathering import GatheredScore
 from pruneflow.pruning.growth import GROWTHS
 from pruneflow.state import PruneState
-from tests.loop import OPTIMIZERS, Loop, bits
+from tests.loop import OPTIMIZERS, Loop, bits, resumed_anywhere
 from tests.operations.independent import gradients
 
 RAMP = {"type": "prune", "sparsity": 0.6, "start": "2st", "end": "8st", "every": "3st"}
@@ -105,7 +105,7 @@ def test_scores_are_there_while_they_are_needed(criterion: str) -> None:
     ids=str,
 )  # fmt: skip
 def test_resuming_at_any_step_is_bit_identical(words: dict[str, Any]) -> None:
-    def loop(saved: bytes | None = None) -> Loop:
+    def loop(saved: bytes | None) -> Loop:
         adam = OPTIMIZERS["adam"]
         return Loop(
             {"prune": {**RAMP, **words}},
@@ -115,13 +115,7 @@ def test_resuming_at_any_step_is_bit_identical(words: dict[str, Any]) -> None:
             accumulate=2,
         )
 
-    whole = loop()
-    saves = [whole.save()]
-    while whole.clock < 10:
-        whole.step()
-        saves.append(whole.save())
-    for step, saved in enumerate(saves):
-        assert loop(saved).run().everything() == whole.everything(), f"resumed at step {step}"
+    resumed_anywhere(loop)
 
 
 # -- one layer at a time -------------------------------------------------------------------
