@@ -28,7 +28,7 @@ def dense_bytes_chart(bundle: Record) -> Markup:
                           va="center", annotation_clip=False)  # fmt: skip
         axes.set_xlim(0, 1.24 * max(1, *(bundle.number(key) for _, key, _ in bars)))
         axes.set_yticks([0, 1], [label for label, _, _ in bars])
-        _rows_only(drawing)
+        rows_only(drawing)
         return drawing.inline("Bytes of the dense network and of the bundle")
 
 
@@ -177,7 +177,8 @@ def _rings(cells: Sequence[Record]) -> list[Key]:
     return [Key(CHOSEN, "runs at this batch", "dot"), *ring]
 
 
-def _rows_only(drawing: Picture) -> None:
+def rows_only(drawing: Picture) -> None:
+    """Leave nothing of the axes but the names of rows, the first one on top."""
     axes = drawing.axes
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)

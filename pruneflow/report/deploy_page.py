@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pruneflow.report import deploy_tables, units
+from pruneflow.report import c99_section, deploy_tables, units
 from pruneflow.report.deploy_charts import (
     accuracy_chart,
     dense_bytes_chart,
@@ -54,6 +54,7 @@ def body(report: Record) -> Markup:
         (
             _verdict(report),
             _tiles(report),
+            *c99_section.sections(report),
             _bytes(report),
             _latency(report),
             section("Layers", deploy_tables.layers(report),
@@ -95,6 +96,7 @@ def _tiles(report: Record) -> Markup:
         speed = cell.number("speedup")
         detail = f"of {cell.text('best_dense')}, the best dense engine, at {place(cell)}"
         found.append(tile("Speed", units.times(speed), detail, "good" if speed > 1 else ""))
+    found += c99_section.tiles(report)
     if report.has("accuracy"):
         scores = report.record("accuracy")
         lost = units.points(scores.number("drop"))

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pruneflow.report import units
+from pruneflow.report.c99_words import code_of, lines
 from pruneflow.report.deploy_view import (
     by_workers,
     engines,
@@ -82,6 +83,9 @@ def _outcome(report: Record) -> Table:
     table.add_column(overflow="fold")
     table.add_row("size", Text(_size(report.record("bundle"), size_ratio(report))))
     table.add_row("accuracy", Text(clean(accuracy(report))))
+    code = code_of(report)
+    for name, text in lines(code).items() if code else ():
+        table.add_row(name, Text(clean(text)))
     table.add_row("verdict", Text(clean(headline(report)), "bold" if is_green(report) else "red"))
     for why in reasons(report):
         table.add_row("", Text(clean(why)))

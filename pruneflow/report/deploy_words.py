@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pruneflow.report import units
+from pruneflow.report.c99_words import code_of, gain
 from pruneflow.report.deploy_view import (
     cells,
     differs,
@@ -96,7 +97,8 @@ def _short(sparsity: float) -> str:
 def _speed(report: Record) -> str:
     cell, runs = first_cell(report), report.record("verdict").text("runs")
     if cell is None:
-        return ", and its speed was not measured"
+        code = code_of(report)
+        return _and(gain(code) if code is not None else "") or ", and its speed was not measured"
     if runs == "dense":
         return _dense(cells(report))
     if runs == "mixed":
@@ -104,6 +106,10 @@ def _speed(report: Record) -> str:
     rival = cell.text("best_dense")
     speed = units.times(cell.number("speedup"))
     return f" and {speed} as fast as the best dense engine ({rival}) at {place(cell)}"
+
+
+def _and(text: str) -> str:
+    return f" and {text}" if text else ""
 
 
 def _dense(everywhere: Sequence[Record]) -> str:

@@ -156,6 +156,54 @@ def ahead() -> dict[str, Any]:
     return report
 
 
+def in_c() -> dict[str, Any]:
+    """C99 code for microcontrollers: its flash, its memory, and what emulated boards counted."""
+    report = good()
+    report["latency"], report["engines"] = [], {}
+    report["verdict"] = {"runs": "sparse", "why": "written as C99; nothing was timed here",
+                         "wins_from": None}  # fmt: skip
+    report["c99"] = code()
+    return report
+
+
+def code() -> dict[str, Any]:
+    """What is known of LeNet-300-100 in C."""
+    sizes = {"fc1": (300, 784, 11760), "fc2": (100, 300, 1500), "fc3": (10, 100, 50)}
+    return {
+        "name": "lenet_imp",
+        "files": {"source": "c99/lenet_imp.c", "header": "c99/lenet_imp.h",
+                  "self_test": "c99/lenet_imp_test.c"},
+        "values": "int8", "activations": "fp32",
+        "layers": [{"name": name, "layout": "gaps8", "values": "int8", "rows": rows,
+                    "columns": columns, "stored": kept,
+                    "bytes": {"values": kept, "index": kept + rows, "scales": 4 * rows,
+                              "bias": 4 * rows}}
+                   for name, (rows, columns, kept) in sizes.items()],
+        "memory": {"workspace_bytes": 1600, "input_bytes": 3136, "output_bytes": 40, "buffers": [
+            {"name": "relu1", "offset": 0, "bytes": 1200, "first": 0, "last": 1},
+            {"name": "relu2", "offset": 1200, "bytes": 400, "first": 1, "last": 2}]},
+        "parity": {"split": "test", "samples": 10000, "accuracy": {"torch": 0.9653, "c": 0.9656},
+                   "drop": -0.03, "allowed": 0.5, "largest_deviation": 2.1e-5, "rounding": 7.5e-9,
+                   "reference": "torch, the network as it was trained", "same_class": 9998,
+                   "compiler": "gcc 12.2.0", "flags": "-std=c99 -O2"},
+        "flash": {"tool": "arm-none-eabi-gcc 12.2.1 / size", "cpu": "cortex-m4", "flags": "-Os",
+                  "sparse": {"code": 350, "values": 13310, "index": 13720, "scales": 1640,
+                             "bias": 1640, "total": 30660, "library": 1736},
+                  "dense": {"code": 256, "values": 1064800, "index": 0, "scales": 0, "bias": 1640,
+                            "total": 1066696, "library": 1736},
+                  "ram": {"workspace": 1600, "static": 0, "stack": 44}},
+        "boards": [
+            {"cpu": "cortex-m0plus", "machine": "mps2-an385 (cortex-m3)", "emulator": "QEMU 7.2",
+             "flags": "-O2", "flash": 30710, "library": 2132, "samples": 20, "agrees": 19,
+             "instructions": 3288113, "dense_instructions": 33052521},
+            {"cpu": "cortex-m4", "machine": "mps2-an386", "emulator": "QEMU 7.2", "flags": "-O2",
+             "flash": 30660, "library": 1736, "samples": 20, "agrees": 20,
+             "instructions": 127195, "dense_instructions": 1337180},
+        ],
+        "boards_absent": "cortex-m7: the network takes more flash than the emulated board has",
+    }  # fmt: skip
+
+
 def awkward() -> dict[str, Any]:
     """Dense wins, nothing measured the accuracy, engines are missing, forty layers, long names."""
     long = "encoder.blocks.11.attention.output.projection.with_a_name_that_never_ends_and_no_space"
@@ -218,7 +266,7 @@ def reworded(value: Any, text: str) -> Any:
 
 def hostile(text: str = HOSTILE) -> dict[str, Any]:
     """A report in which every text, and every name of an engine, part and fact, is a stranger's."""
-    report = reworded(small(), text)
+    report = reworded(small() | {"c99": code()}, text)
     for entry in report["latency"]:
         entry["engines"] = {f"{name}{text}": t for name, t in entry["engines"].items()}
         entry["best_dense"], entry["chosen"] = f"onnxruntime{text}", f"c{text}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pruneflow.errors import DataError
@@ -25,7 +25,7 @@ from tests.report.pages import Taken, require_self_contained, taken
 PAGE = Path("report.html")
 REPORTS: list[Callable[[], dict[str, Any]]] = [
     samples.good, samples.sparse, samples.awkward, samples.red, samples.hostile,
-    samples.on_gpu, samples.ahead,
+    samples.on_gpu, samples.ahead, samples.in_c,
 ]  # fmt: skip
 each_report = pytest.mark.parametrize("report", REPORTS, ids=lambda make: make.__name__)
 
@@ -50,6 +50,7 @@ def harmless_shape() -> list[Any]:
 @given(
     st.text(min_size=1).filter(str.strip) | st.sampled_from(["<b>", "'\"", "]]>", "-->", "&lt;"])
 )
+@settings(max_examples=60)
 def test_no_text_changes_the_elements_of_a_page(text: str) -> None:
     page = page_of(samples.hostile(text))
     assert page.shape == harmless_shape()
@@ -89,7 +90,7 @@ def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(member, (*way, key))
 
 
-WHOLE = samples.on_gpu() | {"kernels": samples.ahead()["kernels"]}
+WHOLE = samples.on_gpu() | {"kernels": samples.ahead()["kernels"], "c99": samples.code()}
 PLACES = [way for way in places(WHOLE) if way and "samples" not in way[:-1]]
 STRANGE = [None, "", "x", True, 0, -1, 1, 1e-300, 1e17, 1e300, 10**400, float("nan"), float("inf"),
            [], [1], [None], {}, {"a": 1}, {"a": {}}, "\ud800", "$x^2$"]  # fmt: skip
@@ -219,6 +220,8 @@ def test_a_red_gate_shows_no_speed() -> None:
          "before and 96.67% after."),
         (samples.ahead, "15.8x smaller, and its speed was not measured; accuracy 97.22% before "
          "and 96.67% after."),
+        (samples.in_c, "15.8x smaller and 10.5x fewer instructions than dense on cortex-m4 "
+         "(emulated); accuracy 97.22% before and 96.67% after."),
         (samples.small, "15.8x smaller; sparse at batch 1 and 16, up to 5.1x as fast as the best "
          "dense engine, and dense at batch 64; accuracy 97.22% before and 96.67% after."),
         (samples.sparse, "15.8x smaller and 5.1x as fast as the best dense engine (onnxruntime) "
