@@ -123,24 +123,30 @@ class Calls:
             yield f"        index += {used};"
         yield f"        values += {used};"
         size = (out[1] - 1) * pitch + out[2]
-        if one.activation is not None and one.activation.op in LIMITS:
+        clamps = one.activation is not None and one.activation.op in LIMITS
+        swaps = clamps and one.pool is not None and one.pool.op == "max_pool2d"  # fewer to clamp
+        if clamps and not swaps:
             yield f"        {self._use('clamp_all')}(to, to, {size}, {self._limits(one)});"
         yield from (f"        {line}" for line in self._leaks(one, "to", size))
         if one.pool is not None:
             yield f"        {self._pool(one.pool, pitch, 'to', to.pitch, target)}"
+        if swaps:
+            size = (to.shape[1] - 1) * to.pitch + to.shape[2]
+            clamp, limits = self._use("clamp_all"), self._limits(one)
+            yield f"        {clamp}({target}, {target}, {size}, {limits});"
         yield "    }"
         yield "}"
 
     def _function(self, node: Node) -> str:
-        """The function of a convolution, with lanes for every convolution that uses it."""
+        """The function of a convolution, with blocks for every convolution that uses it."""
         found = {
             other.name: (weight.layout, weight.coded.values, windows.is_strided(other))
             for other in self.unit.program.graph.nodes
             if other.op == "conv2d" and (weight := self.unit.weights[other.name])
         }
         mates = [name for name, kind in found.items() if kind == found[node.name]]
-        widths = [self._layouts[name].shape[2] for name in mates]
-        return self.functions.conv(*found[node.name], widths)
+        sides = [self._layouts[name].shape[1:] for name in mates]
+        return self.functions.conv(*found[node.name], [(height, width) for height, width in sides])
 
     def _begun(self, one: Pass, pitch: int) -> Iterator[str]:
         """What an output plane is before weights are added: the bias, and another result."""
@@ -171,14 +177,10 @@ class Calls:
     def _copied(self, one: Pass) -> Iterator[str]:
         """A map in another frame, or flattened out of its frame."""
         source, to = self._layouts[one.input], self._layouts[one.output]
-        pitch, plane = (
-            (to.pitch, to.plane)
-            if len(to.shape) == 3
-            else (source.shape[2], windows.volume(source.shape))
-        )
+        planes, rows, columns = source.shape if len(source.shape) == 3 else (1, 1, source.size)
+        pitch, plane = (to.pitch, to.plane) if len(to.shape) == 3 else (columns, rows * columns)
         x, y = _plus(self._at(one.input), source.lead), _plus(self._at(one.output), to.lead)
         self._use("copy")
-        planes, rows, columns = source.shape if len(source.shape) == 3 else (1, 1, source.shape[0])
         yield f"for (uint32_t o = 0; o < {planes}; o++)"
         yield (
             f"    copy({x} + o * {source.plane}, {source.pitch}, {y} + o * {plane}, {pitch}, "
@@ -198,6 +200,7 @@ class Calls:
         pool = windows.whole(node, source) if node.op == "global_avg_pool" else node
         numbers = windows.pool_shape(pool, source, pitch, out, out_pitch)
         name = "max_pool" if node.op == "max_pool2d" else "average_pool"
+        name = "max_pool_2x2" if windows.is_halving(pool, source) else name
         self._use(name)
         return f"{name}(&{self._structure('pool_shape', node, numbers)}, {x}, {y});"
 

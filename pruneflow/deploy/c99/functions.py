@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pruneflow.deploy.c99.blocks import Block, blocks_of
+
 FOLDER = Path(__file__).parent / "c"
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "clamp_all": ("clamp",),
     "add": ("clamp",),
     "max_pool": ("pool",),
+    "max_pool_2x2": ("pool",),
     "average_pool": ("pool",),
     "linear_dense": ("clamp",),
     "linear_csr16": ("clamp",),
@@ -31,11 +34,8 @@ GIVEN: Mapping[str, str] = {
     "csr16": "count, index, values",
     "gaps8": "c, count, index, values",
 }
-"""What a convolution's lanes are given of its weights."""
+"""What a block of a convolution is given of the weights."""
 INDEX: Mapping[str, str] = {"csr16": "uint16_t", "gaps8": "uint8_t"}
-
-LANES = (16, 8, 4, 1)
-"""Neighbouring outputs that are summed at once: as many as registers hold, then what is left."""
 
 
 class Functions:
@@ -76,51 +76,29 @@ class Functions:
         }
         return self._fill(f"linear_{layout}", name, values, more)
 
-    def conv(self, layout: str, values: str, strided: bool, widths: Iterable[int]) -> str:
+    def conv(
+        self, layout: str, values: str, strided: bool, sides: Iterable[tuple[int, int]]
+    ) -> str:
         """The function that computes an output plane.
 
         Args:
             layout: Of the weights.
             values: Their codec.
-            strided: Whether neighbouring outputs look at inputs that are no neighbours.
-            widths: Of the outputs of all convolutions that use it.
+            strided: Whether neighbouring outputs of a row look at inputs that are no neighbours.
+            sides: Height and width of the outputs of all convolutions that use it.
         """
         name = f"conv_{layout}_{values}{'_strided' if strided else ''}"
         self._needs(values, "conv")
-        is_scaled = values == "int8"
-        calls = []
-        for lanes in sorted({part for width in widths for part in lanes_of(width)}, reverse=True):
-            one = f"{name}_{lanes}"
-            step = strided and lanes > 1
-            at = [f"at[{f'{i} * step' if step and i else i}]" for i in range(lanes)]
-            given = " factor," if is_scaled else ""
-            sums = [f"s{i} = 0.0f" for i in range(lanes)]
-            more = {
-                "lanes": str(lanes),
-                "step": " uint32_t step," if step else "",
-                "factor": " float factor," if is_scaled else "",
-                "sums": "\n".join(f"float {line};" for line in _lines(sums, ", ")),
-                "adds": "\n".join(
-                    _lines([f"s{i} += weight * {at[i]};" for i in range(lanes)], " ")
-                ),
-                "stores": "\n".join(
-                    _lines(
-                        [f"to[{i}] += {'factor * ' * is_scaled}s{i};" for i in range(lanes)], " "
-                    )
-                ),
-            }
-            self._fill(f"conv_{layout}_lanes", one, values, more)
-            loop = f"for (; x + {lanes} <= c->out_width; x += {lanes})"
-            where = "input + x * c->stride_x, c->stride_x" if step else "input + x"
-            where = "input + x * c->stride_x" if strided and not step else where
-            calls += [
-                f"        {loop}",
-                f"            {one}({GIVEN[layout]}, {where},{given} to + x);",
-            ]
-        index = f" uint32_t count, const {INDEX[layout]} *index," if layout in INDEX else ""
+        factor = "factor" if values == "int8" else ""
+        blocks = blocks_of(sides)
+        for block in blocks:
+            more = _block_tokens(block, strided, factor)
+            self._fill(f"conv_{layout}_block", f"{name}_{block.label}", values, more)
+        calls = [_calls(name, block, blocks, layout, strided, factor) for block in blocks]
+        counted = f" uint32_t count, const {INDEX[layout]} *index," if layout in INDEX else ""
         more = {
-            "counted": index,
-            "factor": " float factor," if is_scaled else "",
+            "counted": counted,
+            "factor": " float factor," if factor else "",
             "calls": "\n".join(calls),
         }
         return self._fill("conv_plane", name, values, more)
@@ -135,13 +113,65 @@ class Functions:
         return name
 
 
-def lanes_of(width: int) -> list[int]:
-    """How a row of outputs is taken apart."""
-    found = []
-    for lanes in LANES:
-        found += [lanes] * (width // lanes)
-        width %= lanes
-    return found
+def _block_tokens(block: Block, strided: bool, factor: str) -> dict[str, str]:
+    """What the text of a block's function is filled with."""
+    step = "step" if strided and block.columns > 1 else ""
+    sums, adds, stores = [], [], []
+    for row in range(block.rows):
+        names = [f"s{row * block.columns + column}" for column in range(block.columns)]
+        places = [_place(column, step) for column in range(block.columns)]
+        at = f"at{row}" if row else "at"
+        if row:
+            adds.append(f"const float *const {at} = at{row - 1 or ''} + row;")
+            stores.append("to += pitch;")
+        sums += [f"{name} = 0.0f" for name in names]
+        pairs = zip(names, places, strict=True)
+        adds += _lines([f"{name} += weight * {at}[{place}];" for name, place in pairs], " ")
+        scaled = f"{factor} * " if factor else ""
+        stores += _lines([f"to[{i}] += {scaled}{name};" for i, name in enumerate(names)], " ")
+    parameters = [*(["row", "pitch"] if block.rows > 1 else []), *([step] if step else [])]
+    return {
+        "block": f"{block.rows} rows of {block.columns}" if block.rows > 1 else str(block.columns),
+        "steps": "".join(f" uint32_t {name}," for name in parameters),
+        "factor": f" float {factor}," if factor else "",
+        "sums": "\n".join(f"float {line};" for line in _lines(sums, ", ")),
+        "adds": "\n".join(adds),
+        "stores": "\n".join(stores),
+    }
+
+
+def _calls(
+    name: str, block: Block, blocks: list[Block], layout: str, strided: bool, factor: str
+) -> str:
+    """The loops over a plane that call a block's function."""
+    has_more = any(other.columns == block.columns and other.rows < block.rows for other in blocks)
+    follows = any(other.columns == block.columns and other.rows > block.rows for other in blocks)
+    x = "x * c->stride_x" if strided else "x"
+    given = [GIVEN[layout], f"input + y * c->row + {x}"]
+    given += ["c->row", "c->out_pitch"] if block.rows > 1 else []
+    given += ["c->stride_x"] if strided and block.columns > 1 else []
+    given += [factor] if factor else []
+    lines = (
+        []
+        if follows
+        else [
+            f"for (; x + {block.columns} <= c->out_width; x += {block.columns}) {{",
+            "    uint32_t y = 0;",
+        ]
+    )
+    lines += [
+        f"    for (; y + {block.rows} <= c->out_height; y += {block.rows})",
+        f"        {name}_{block.label}(",
+        f"            {', '.join(given)},",
+        "            to + y * c->out_pitch + x);",
+    ]
+    return "\n".join([*lines, *([] if has_more else ["}"])])
+
+
+def _place(column: int, step: str) -> str:
+    if not step or not column:
+        return str(column)
+    return step if column == 1 else f"{column} * {step}"
 
 
 def _filled(text: str, tokens: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import cast
 
 import numpy as np
@@ -76,6 +75,14 @@ def pool_shape(node: Node, source: Shape, pitch: int, out: Shape, out_pitch: int
     return [*source[1:], pitch, *out[1:], out_pitch, *numbers, int(counted)]
 
 
+def is_halving(node: Node, source: Shape) -> bool:
+    """Whether a max pool has windows of 2x2 side by side, all of them inside its input."""
+    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1)}
+    plain = all(pair(node, option, sides) == sides for option, sides in options.items())
+    overhangs = bool(node.options["ceil_mode"]) and any(side % 2 for side in source[1:])
+    return node.op == "max_pool2d" and plain and not overhangs
+
+
 def whole(node: Node, source: Shape) -> Node:
     """A global pool as a pool whose window is the map."""
     options: dict[str, Value] = {
@@ -83,8 +90,3 @@ def whole(node: Node, source: Shape) -> Node:
         "count_include_pad": False,
     }  # fmt: skip
     return Node(node.name, "avg_pool2d", node.inputs, options=options)
-
-
-def volume(shape: Shape) -> int:
-    """Numbers of a plane."""
-    return prod(shape[1:])

@@ -1,6 +1,6 @@
-/* to += count weights times @lanes@ neighbouring inputs, each as far on as index says. */
+/* to += count weights times @block@ neighbouring inputs, each as far on as index says. */
 static void @name@(
-    uint32_t count, const uint16_t *index, const @value@ *values, const float *input,@step@@factor@
+    uint32_t count, const uint16_t *index, const @value@ *values, const float *input,@steps@@factor@
     float *to)
 {
     @sums@

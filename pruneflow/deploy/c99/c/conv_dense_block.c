@@ -1,10 +1,10 @@
-/* to += every weight times @lanes@ neighbouring inputs. */
+/* to += every weight times @block@ neighbouring inputs. */
 static void @name@(
-    const conv_shape *c, const @value@ *values, const float *input,@step@@factor@ float *to)
+    const conv_shape *c, const @value@ *values, const float *input,@steps@@factor@ float *to)
 {
     @sums@
-    for (uint32_t row = c->kernel_height; row > 0; row--) {
-        for (uint32_t column = c->kernel_width; column > 0; column--) {
+    for (uint32_t rows = c->kernel_height; rows > 0; rows--) {
+        for (uint32_t columns = c->kernel_width; columns > 0; columns--) {
             const float *at = input;
             for (uint32_t left = c->channels; left > 0; left--) {
                 const float weight = @read@;

@@ -1,8 +1,8 @@
-/* to += count weights times @lanes@ neighbouring inputs; index has the number of weights
+/* to += count weights times @block@ neighbouring inputs; index has the number of weights
  * skipped before each, which are ordered by the kernel's places, then by channels. */
 static void @name@(
     const conv_shape *c, uint32_t count, const uint8_t *index, const @value@ *values,
-    const float *input,@step@@factor@ float *to)
+    const float *input,@steps@@factor@ float *to)
 {
     uint32_t channel = 0, column = 0;
     @sums@
