@@ -102,7 +102,8 @@ def exported(
     report = _report(unit, parity, version)
     report |= _surveyed(unit, files, original.network, right, tell)
     _write(folder / FOLDER, files)
-    cell = Cell(1, settings.batches[0], DEFAULT, {})
+    by = {layer.name: ENGINE for layer in written.network.layers}
+    cell = Cell(1, settings.batches[0], DEFAULT, by)
     layers: dict[str, dict[str, float]] = {layer.name: {} for layer in written.network.layers}
     verdict = {"runs": "sparse", "why": _why(unit, parity), "wins_from": None}
     return Trials([found], [Outcome({}, DEFAULT, cell, layers)], verdict, extra={"c99": report})
@@ -141,10 +142,11 @@ def _report(unit: Unit, parity: Parity, compiler: str) -> dict[str, Any]:
         }
         for name, weight in unit.weights.items()
     ]  # fmt: skip
+    planes = {f"{name}, one plane": one for name, one in memory.planes.items()}
     buffers = [
         {"name": name, "offset": 4 * one.offset, "bytes": 4 * one.size, "first": one.first,
          "last": one.last}
-        for name, one in (*memory.results.items(), *memory.planes.items())
+        for name, one in (*memory.results.items(), *planes.items())
         if one.kind == "workspace"
     ]  # fmt: skip
     return {
