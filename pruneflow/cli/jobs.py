@@ -130,6 +130,7 @@ class Composer:
         """
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
+        _require_one_recipe(overrides)
         master = self.master(overrides)
         with reported():
             if not sweeps_plainly(master):
@@ -175,6 +176,17 @@ def require_known(overrides: Sequence[str], keys: Sequence[str]) -> None:
             if key in TOP_LEVEL:
                 mend = f" It is the recipe's: write 'recipe.{override}'."
             raise ConfigError(f"command line ({override}): no key '{key}'.{mend}")
+
+
+def _require_one_recipe(overrides: Sequence[str]) -> None:
+    """Refuse to delete from several recipes: Hydra composes a sweep without those that vary."""
+    gone = [override for override in overrides if override.startswith("~recipe.")]
+    several = [word for word in overrides if word.startswith("recipe=") and "," in word]
+    if gone and several:
+        raise ConfigError(
+            f"command line ({gone[0]}): nothing can be deleted from recipes that vary "
+            f"({several[0]}): run a sweep for each recipe"
+        )
 
 
 def _require_inside(overrides: Sequence[str]) -> None:

@@ -114,6 +114,13 @@ def test_a_sweep_that_never_began_does_not_go_on(capsys: pytest.CaptureFixture[s
     assert "nothing to continue" in capsys.readouterr().err
 
 
+def test_nothing_is_deleted_from_recipes_that_vary(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("train", "recipe=one_shot,gradual", "~recipe.modifiers.freeze", "-m")
+    assert run(*words) == 2
+    assert "run a sweep for each recipe" in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
 def test_what_is_wrong_with_the_sweep_itself_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     tiny()
     assert run("train", "recipe=tiny", "-m", "seed=0,1", "+hydra.launcher.foo=1") == 2
