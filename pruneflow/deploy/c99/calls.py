@@ -206,10 +206,11 @@ class Calls:
 
     def _structure(self, kind: str, node: Node, numbers: list[int]) -> str:
         name = f"{self.unit.labels[node.name]}_shape"
-        if max(numbers[2:]) > MOST:
+        most = max(numbers if kind == "pool_shape" else numbers[2:-2])  # others have 32 bits
+        if most > MOST:
             raise DeployError(
-                f"deploy.target=c99: {node.name} has a side, a stride or a padding of "
-                f"{max(numbers[2:])}, more than {MOST}"
+                f"deploy.target=c99: {node.name} has a side, a stride or a padding of {most}, "
+                f"more than {MOST}"
             )
         text = ", ".join(map(str, numbers))
         self.structures.append(f"static const {kind} {name} = {{{text}}};\n")

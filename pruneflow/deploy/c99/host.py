@@ -96,7 +96,7 @@ def compiled(name: str, files: dict[str, str], outputs: int, workspace: int) -> 
     with tempfile.TemporaryDirectory(prefix="pruneflow-c99-") as folder:
         for file, text in files.items():
             (Path(folder) / file).write_text(text, encoding="ascii")
-        loop, library = Path(folder) / "loop.c", Path(folder) / f"lib{name}.so"
+        loop, library = Path(folder) / f"{name}_loop.c", Path(folder) / f"lib{name}.so"
         loop.write_text(LOOP.format(name=name, upper=name.upper()), encoding="ascii")
         source = Path(folder) / f"{name}.c"
         _run(path, *STRICT, *FLAGS, "-shared", "-fPIC", "-o", library, source, loop, "-lm")

@@ -133,6 +133,8 @@ class _Writer:
         if one is None:
             return None
         op, is_conv = node.op, one.node.op == "conv2d"
+        if is_conv and last not in node.inputs:  # it reads the map flattened, not plane by plane
+            return None
         if op == "add" and is_conv and one.other is None and one.activation is None:
             grown = replace(one, output=node.name, other=others[0])
         elif op in ACTIVATIONS and one.node.op in ACTIVATED and one.activation is None:

@@ -20,10 +20,9 @@ def source_of(unit: Unit) -> str:
     constants = [text for node in layers for text in _arrays(unit, node)]
     name = unit.name
     headers = ["float.h", *(["math.h"] if "softmax" in functions else []), "stddef.h", "stdint.h"]
-    uses_numbers = any("numbers" in line for line in lines)
     body = [
         "    float *const numbers = workspace->numbers;"
-        if uses_numbers
+        if unit.memory.size
         else "    (void)workspace;",
         *(f"    {line}" for line in lines),
     ]

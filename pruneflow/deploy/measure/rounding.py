@@ -121,7 +121,7 @@ def _weighted(node: Node, tensors: Mapping[str, torch.Tensor], x: Bounded, place
     weight = tensors[node.weight].double()
     bias = None if node.bias is None else tensors[node.bias].double()
     magnitude = None if bias is None else bias.abs()
-    terms = weight[0].numel() + 2
+    terms = weight[0].numel() + 3  # a bias, and a scale that is multiplied before or afterwards
 
     def run(value: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         return OPS[node.op].run(value, weight, bias, **node.options)

@@ -85,7 +85,7 @@ def link_program(source: Source, cpu: Cpu, words: tuple[str, ...], folder: Path)
     compile_object(source.path, cpu, FAST, network)
     try:
         call(
-            compiler, *cpu.flags, *FAST, f"-I{source.path.parent}", *words, "-nostartfiles",
+            compiler, *cpu.flags, *FAST, *words, "-nostartfiles",
             "-T", str(PROGRAM / "board.ld"), *own, str(network), "-lm", "-o", str(made),
             folder=folder,
         )  # fmt: skip

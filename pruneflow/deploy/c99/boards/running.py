@@ -78,7 +78,7 @@ def run_on(
         raise DeployError(f"inputs of shape {inputs.shape}: they are to be (samples, inputs)")
     samples, length = inputs.shape
     words = (
-        f'-DPROBED_HEADER="{source.header.name}"',
+        f'-DPROBED_HEADER="{source.header}"',
         f"-DPROBED={source.name}",
         f"-DPROBED_MACROS={source.name.upper()}",
         f"-DPROBED_INPUTS={length}",

@@ -1,7 +1,7 @@
 /* The parts of the mps2 machines that programs here use. */
 
-#ifndef BOARD_H
-#define BOARD_H
+#ifndef board_included
+#define board_included /* no network has macros in small letters */
 
 #include <stdint.h>
 
