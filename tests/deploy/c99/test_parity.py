@@ -179,6 +179,13 @@ def test_a_scale_and_a_bias_are_among_what_is_rounded() -> None:
     require_right(case, inputs, Library([case.unit()]).run("net", inputs))
 
 
+def test_shares_of_numbers_far_apart() -> None:
+    """Exponentials of any number but the largest may vanish, and none is too large for a float."""
+    one = Network(Graph((3,), (Node("s", "softmax", ("input",)),), "s"), {})
+    inputs = torch.tensor([[1e3, 0.0, -1e3], [-3e38, 2e38, 2e38], [89.0, 88.0, 90.0]])
+    require_right(Case(one), inputs, Library([Case(one).unit()]).run("net", inputs))
+
+
 # -- what it is ------------------------------------------------------------------------------
 
 
