@@ -10,6 +10,7 @@ import torch
 
 from pruneflow.deploy.accuracy import Accuracy, Classification
 from pruneflow.deploy.backends.base import Run
+from pruneflow.errors import DeployError
 
 Tell = Callable[[str], None]
 
@@ -67,6 +68,9 @@ def compare(
         data: Inputs and labels.
         inputs: Inputs to take where there are no data.
         allowed: How many points (percent) of accuracy may be lost.
+
+    Raises:
+        DeployError: An output is not finite.
     """
     batches = [(inputs, None)] if data is None else data.batches
     samples = agree = before = after = 0
@@ -75,6 +79,11 @@ def compare(
         for batch, labels in batches:
             found, right, same = c(batch), *(run(batch.clone()) for run in (original, written))
             right, same = right.reshape(found.shape), same.reshape(found.shape)
+            if not bool(torch.isfinite(found).all()):
+                raise DeployError(
+                    "deploy.target=c99: the C code gives numbers that are not finite on data it "
+                    "was compared on; nothing was written"
+                )
             deviation = max(deviation, float((found - right).abs().max()))
             rounding = max(rounding, float((found - same).abs().max()))
             samples += len(batch)
