@@ -111,7 +111,7 @@ def deploy_model(
                 from pruneflow.deploy.c99.target import Original, exported
 
                 with evaluating(module) as trained:
-                    known = Original(network, trained, unseen)
+                    known = Original(network, trained, unseen, data)
                     label = str(source.get("model", name))
                     trials = exported(
                         label, known, written, preprocessing, path.parent, settings, right, tell

@@ -8,6 +8,7 @@ AUTO = "auto"
 GOALS = ("balanced", "latency", "size")
 DEVICES = ("cpu", "cuda")
 TARGETS = ("cubin", "c99")
+ACTIVATIONS = ("fp32", "int8")
 
 VALUES = ("fp32", "fp16", "bf16", "int8")
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -27,5 +28,6 @@ CHOICES = {
     "precision": PRECISIONS,
     "target": (AUTO, *TARGETS),
     "arch": tuple(ARCHITECTURES),
+    "activations": ACTIVATIONS,
 }
 """What each key of ``deploy.`` may be, but for numbers."""

@@ -11,7 +11,7 @@ from typing import Any
 from pruneflow.deploy.aot.architectures import ARCHITECTURES
 from pruneflow.deploy.backends import BACKENDS
 from pruneflow.deploy.bundles.values import CODECS
-from pruneflow.deploy.choices import AUTO, DEVICES, GOALS, TARGETS
+from pruneflow.deploy.choices import ACTIVATIONS, AUTO, DEVICES, GOALS, TARGETS
 from pruneflow.deploy.place import PRECISIONS, Device, Place
 from pruneflow.errors import ConfigError, did_you_mean
 
@@ -42,6 +42,8 @@ class Settings:
             for a GPU that need not be there, and measures nothing; ``c99`` writes C for any
             processor, and weighs it where tools for Arm are installed.
         arch: The GPU that ``cubin`` is for.
+        activations: What results are in C99 code: ``fp32``, or ``int8`` with calibrated ranges,
+            for which weights are ``int8``, too.
 
     Raises:
         ConfigError: One of them cannot be.
@@ -59,6 +61,7 @@ class Settings:
     precision: str = "fp32"
     target: str = AUTO
     arch: str = "sm_90"
+    activations: str = "fp32"
 
     def __post_init__(self) -> None:
         for key in ("candidates", "batches", "threads"):
@@ -79,7 +82,10 @@ class Settings:
         _one_of("precision", self.precision, tuple(PRECISIONS))
         _one_of("target", self.target, (AUTO, *TARGETS))
         _one_of("arch", self.arch, tuple(ARCHITECTURES))
+        _one_of("activations", self.activations, ACTIVATIONS)
         self._check_places()
+        if self.activations == "int8":
+            self._check_integers()
 
     def _check_places(self) -> None:
         if self.target == AUTO and self.device == "cpu" and self.precision != "fp32":
@@ -106,6 +112,18 @@ class Settings:
             raise ConfigError(
                 f"deploy.values={self.values}: C99 code reads {', '.join(C99_VALUES)}"
             )
+
+    def _check_integers(self) -> None:
+        if self.target != "c99":
+            raise ConfigError(
+                "deploy.activations=int8: only C99 code computes in integers; add deploy.target=c99"
+            )
+        if self.values not in (AUTO, "int8"):
+            raise ConfigError(
+                f"deploy.values={self.values}: deploy.activations=int8 needs weights in int8; "
+                "leave out deploy.values"
+            )
+        object.__setattr__(self, "values", "int8")
 
     @property
     def place(self) -> Place:

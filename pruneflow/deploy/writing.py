@@ -94,9 +94,10 @@ def encode(
     to_try = layouts.values_to_try(settings)
     if validation is None and to_try != (EXACT,):
         if settings.values != AUTO:
+            wide = "values" if settings.activations == EXACT else "activations"
             raise DeployError(
                 f"deploy.values={settings.values} changes the weights, and there is no validation "
-                "data to check the accuracy on: choose deploy.values=fp32, or deploy with data"
+                f"data to check the accuracy on: choose deploy.{wide}=fp32, or deploy with data"
             )
         to_try = (EXACT,)
     before = None if validation is None else validation(original)

@@ -5,7 +5,7 @@ Each weight is read once for all of them, so that what it costs to find it hardl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 ROWS = {16: 1, 8: 2, 4: 4, 1: 4}
@@ -30,11 +30,11 @@ class Block:
         return f"{self.rows}x{self.columns}"
 
 
-def blocks_of(sides: Iterable[tuple[int, int]]) -> list[Block]:
+def blocks_of(sides: Iterable[tuple[int, int]], most_rows: Mapping[int, int] = ROWS) -> list[Block]:
     """What outputs of these heights and widths are taken apart into, the largest first."""
     found = set()
     for height, width in sides:
-        for columns, rows in ROWS.items():
+        for columns, rows in most_rows.items():
             if width >= columns:
                 found |= {Block(columns, rows)} if height >= rows else set()
                 found |= {Block(columns, 1)} if height % rows else set()

@@ -39,8 +39,7 @@ class Calls:
 
     def of(self, one: Pass) -> Iterator[str]:
         """The lines of a pass."""
-        shape = " x ".join(map(str, self._layouts[one.output].shape))
-        yield f"/* {one.node.op} {self.unit.plain[one.node.name]}: {shape} */"
+        yield self._heading(one)
         yield from self._cleared(one)
         op = one.node.op
         if op == "linear":
@@ -54,7 +53,7 @@ class Calls:
         else:
             source, out = self._layouts[one.input], self._layouts[one.output]
             x, y = (
-                _plus(self._at(name), self._layouts[name].lead) for name in (one.input, one.output)
+                plus(self._at(name), self._layouts[name].lead) for name in (one.input, one.output)
             )
             yield f"for (uint32_t o = 0; o < {out.shape[0]}; o++)"
             pool = self._pool(
@@ -65,6 +64,10 @@ class Calls:
                 f"{y} + o * {out.plane}",
             )
             yield f"    {pool}"
+
+    def _heading(self, one: Pass) -> str:
+        shape = " x ".join(map(str, self._layouts[one.output].shape))
+        return f"/* {one.node.op} {self.unit.plain[one.node.name]}: {shape} */"
 
     def _each(self, one: Pass) -> Iterator[str]:
         """A pass over all numbers, frames included: zeros stay zeros."""
@@ -103,7 +106,7 @@ class Calls:
         out, to = self._layouts[node.name].shape, self._layouts[one.output]
         plane = self._memory.planes.get(one.output)
         pitch = to.pitch if plane is None else out[2]
-        target = f"{_plus(self._at(one.output), to.lead)} + o * {to.plane}"
+        target = f"{plus(self._at(one.output), to.lead)} + o * {to.plane}"
         is_dense, scales = weight.layout == "dense", weight.coded.scales
         shape = windows.conv_shape(node, self.unit.shapes[node.name], source, out, pitch)
         name = self._structure("conv_shape", node, shape)
@@ -157,7 +160,7 @@ class Calls:
             yield f"{self._use('fill')}(to, {size}, {bias or '0.0f'});"
             return
         other = self._layouts[one.other]
-        start = f"{_plus(self._at(one.other), other.lead)} + o * {other.plane}"
+        start = f"{plus(self._at(one.other), other.lead)} + o * {other.plane}"
         if self._at(one.other) != self._at(one.output) or one.pool is not None:
             yield f"{self._use('copy')}({start}, {other.pitch}, to, {pitch}, {rows}, {columns});"
         if bias is not None:
@@ -167,7 +170,7 @@ class Calls:
         """Where the input of output plane ``o`` begins."""
         groups, source = one.node.options["groups"], self._layouts[one.input]
         assert isinstance(groups, int)
-        x = _plus(self._at(one.input), windows.origin(one.node, source))
+        x = plus(self._at(one.input), windows.origin(one.node, source))
         if groups == 1:
             return x
         each = self._layouts[one.node.name].shape[0] // groups
@@ -179,7 +182,7 @@ class Calls:
         source, to = self._layouts[one.input], self._layouts[one.output]
         planes, rows, columns = source.shape if len(source.shape) == 3 else (1, 1, source.size)
         pitch, plane = (to.pitch, to.plane) if len(to.shape) == 3 else (columns, rows * columns)
-        x, y = _plus(self._at(one.input), source.lead), _plus(self._at(one.output), to.lead)
+        x, y = plus(self._at(one.input), source.lead), plus(self._at(one.output), to.lead)
         self._use("copy")
         yield f"for (uint32_t o = 0; o < {planes}; o++)"
         yield (
@@ -235,8 +238,9 @@ class Calls:
     def _at(self, name: str) -> str:
         """Where a result begins, its frame included."""
         buffer = self._memory.results[name]
-        return _plus("numbers", buffer.offset) if buffer.kind == "workspace" else buffer.kind
+        return plus("numbers", buffer.offset) if buffer.kind == "workspace" else buffer.kind
 
 
-def _plus(start: str, offset: int) -> str:
+def plus(start: str, offset: int) -> str:
+    """A place some numbers behind another."""
     return f"{start} + {offset}" if offset else start

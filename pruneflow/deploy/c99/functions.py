@@ -126,15 +126,15 @@ def _block_tokens(block: Block, strided: bool, factor: str) -> dict[str, str]:
             stores.append("to += pitch;")
         sums += [f"{name} = 0.0f" for name in names]
         pairs = zip(names, places, strict=True)
-        adds += _lines([f"{name} += weight * {at}[{place}];" for name, place in pairs], " ")
+        adds += lines([f"{name} += weight * {at}[{place}];" for name, place in pairs], " ")
         scaled = f"{factor} * " if factor else ""
-        stores += _lines([f"to[{i}] += {scaled}{name};" for i, name in enumerate(names)], " ")
+        stores += lines([f"to[{i}] += {scaled}{name};" for i, name in enumerate(names)], " ")
     parameters = [*(["row", "pitch"] if block.rows > 1 else []), *([step] if step else [])]
     return {
         "block": f"{block.rows} rows of {block.columns}" if block.rows > 1 else str(block.columns),
         "steps": "".join(f" uint32_t {name}," for name in parameters),
         "factor": f" float {factor}," if factor else "",
-        "sums": "\n".join(f"float {line};" for line in _lines(sums, ", ")),
+        "sums": "\n".join(f"float {line};" for line in lines(sums, ", ")),
         "adds": "\n".join(adds),
         "stores": "\n".join(stores),
     }
@@ -184,7 +184,7 @@ def _filled(text: str, tokens: Mapping[str, str]) -> str:
     return re.sub(r"(?:^( +))?@(\w+)@", replaced, text, flags=re.MULTILINE)
 
 
-def _lines(words: list[str], between: str) -> list[str]:
+def lines(words: list[str], between: str) -> list[str]:
     """Statements or declarators, four in a line."""
     return [between.join(words[i : i + 4]) for i in range(0, len(words), 4)]
 

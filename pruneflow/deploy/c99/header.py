@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pruneflow.deploy.c99.identifiers import comment
@@ -12,36 +13,57 @@ from pruneflow.deploy.c99.unit import Unit
 from pruneflow.deploy.graphs.graph import INPUT
 
 
-def header_of(unit: Unit, preprocessing: Mapping[str, Any] | None = None) -> str:
+@dataclass(frozen=True)
+class More:
+    """What a kind of units has to say beyond others.
+
+    Attributes:
+        headers: That its types are from.
+        about: Sentences.
+        declared: Declarations.
+    """
+
+    headers: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
+
+
+def header_of(
+    unit: Unit, preprocessing: Mapping[str, Any] | None = None, more: More | None = None
+) -> str:
     """The header.
 
     Args:
         unit: The network.
         preprocessing: What has to be done to an input first.
+        more: What else it says.
     """
+    more = more or More()
     name, upper = unit.name, unit.name.upper()
     size = max(unit.memory.size, 1)
     parts = [
-        _comment(*_about(unit, preprocessing)),
+        comment_of(*_about(unit, preprocessing), *more.about),
         f"#ifndef {upper}_H\n#define {upper}_H\n",
+        *(f"#include <{header}>\n" for header in more.headers),
         f"#define {upper}_INPUTS {unit.inputs}\n"
         f"#define {upper}_OUTPUTS {unit.outputs}\n"
-        f"#define {upper}_WORKSPACE_BYTES {4 * size}\n",
-        _comment(
+        f"#define {upper}_WORKSPACE_BYTES {unit.workspace_bytes}\n",
+        comment_of(
             "Memory for one run at a time, of the caller's choosing: static, on the stack, on a "
             "heap. What is in it before and after a run does not matter. Runs with a workspace of "
             "their own may go side by side."
         )
-        + f"typedef struct {{\n    float numbers[{size}];\n}} {name}_workspace;\n",
-        _comment(
+        + f"typedef struct {{\n    {unit.number} numbers[{size}];\n}} {name}_workspace;\n",
+        comment_of(
             f"Writes {upper}_OUTPUTS numbers for {upper}_INPUTS numbers. Neither overlaps the "
             "other or the workspace."
         )
         + f"void {name}_run({name}_workspace *workspace, const float *input, float *output);\n",
+        *more.declared,
     ]
     if unit.classifies:
         parts.append(
-            _comment("The class with the largest output, from 0; the first among equals.")
+            comment_of("The class with the largest output, from 0; the first among equals.")
             + f"int {name}_classify({name}_workspace *workspace, const float *input);\n"
         )
     return "\n".join([*parts, "#endif\n"])
@@ -61,7 +83,7 @@ def _about(unit: Unit, preprocessing: Mapping[str, Any] | None) -> list[str]:
         f"Input: {' x '.join(map(str, shape))} float numbers, {order}.",
         f"Preprocessing: {_words(preprocessing)}.",
         f"Output: {unit.outputs} float numbers{', probabilities' if unit.uses_expf else ''}.",
-        f"RAM: {4 * max(unit.memory.size, 1)} bytes of workspace, besides {4 * unit.inputs} of "
+        f"RAM: {unit.workspace_bytes} bytes of workspace, besides {4 * unit.inputs} of "
         f"input and {4 * unit.outputs} of output; no other memory but the stack.",
         f"Flash: {flash} bytes of constants, and code.",
         f"Needs: a C99 compiler with IEEE floats, {needs}. It allocates nothing and keeps nothing.",
@@ -78,7 +100,8 @@ def _words(preprocessing: Mapping[str, Any] | None) -> str:
     )
 
 
-def _comment(*paragraphs: str) -> str:
+def comment_of(*paragraphs: str) -> str:
+    """A comment of C."""
     lines = [
         line
         for text in paragraphs

@@ -130,7 +130,7 @@ def _shared(program: Program, lives: Mapping[str, Tenant]) -> dict[str, str]:
         for name in _may_overwrite(one):
             size, frame = layouts[name].size, layouts[name].frame
             fits = (size, frame) == (layouts[one.output].size, layouts[one.output].frame)
-            if name != INPUT and lives[name].last == i and fits:
+            if name not in program.fixed and lives[name].last == i and fits:
                 homes[one.output] = homes[name]
     return homes
 

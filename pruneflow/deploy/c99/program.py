@@ -58,12 +58,14 @@ class Program:
         passes: In an order in which they can run.
         output: The name of the result that is the network's.
         layouts: Of every result, and of INPUT, for one sample.
+        fixed: Results that may not be overwritten.
     """
 
     graph: Graph
     passes: tuple[Pass, ...]
     output: str
     layouts: dict[str, Layout]
+    fixed: frozenset[str] = frozenset({INPUT})
 
 
 def program_of(graph: Graph, tensor_shapes: dict[str, Shape]) -> Program:

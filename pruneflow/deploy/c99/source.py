@@ -34,7 +34,7 @@ def source_of(unit: Unit) -> str:
         f"void {name}_run({name}_workspace *workspace, const float *input, float *output)",
         "\n".join(["{", *body, "}", ""]),
     ]
-    return "\n".join([*parts, _classify(name)] if unit.classifies else parts)
+    return "\n".join([*parts, classify(name)] if unit.classifies else parts)
 
 
 def _arrays(unit: Unit, node: Node) -> Iterator[str]:
@@ -49,7 +49,8 @@ def _arrays(unit: Unit, node: Node) -> Iterator[str]:
         yield array(f"{label}_bias", unit.biases[node.name])
 
 
-def _classify(name: str) -> str:
+def classify(name: str) -> str:
+    """The function that names a class."""
     return f"""\
 int {name}_classify({name}_workspace *workspace, const float *input)
 {{

@@ -17,12 +17,14 @@ from pruneflow.deploy.bundles.strict_json import JsonObject
 from pruneflow.deploy.c99.boards.building import Source
 from pruneflow.deploy.c99.boards.survey import survey
 from pruneflow.deploy.c99.choosing import unit_of
-from pruneflow.deploy.c99.header import header_of
+from pruneflow.deploy.c99.code import code_of
 from pruneflow.deploy.c99.host import FLAGS, STRICT, Compiled, compiled
 from pruneflow.deploy.c99.identifiers import identifier
 from pruneflow.deploy.c99.parity import Parity, compare
+from pruneflow.deploy.c99.quantized.exporting import in_bytes, integer_reference
+from pruneflow.deploy.c99.quantized.quantities import quantities_json
+from pruneflow.deploy.c99.quantized.unit import QuantizedUnit
 from pruneflow.deploy.c99.self_test import self_test_of
-from pruneflow.deploy.c99.source import source_of
 from pruneflow.deploy.c99.unit import Unit
 from pruneflow.deploy.choice import DEFAULT, Cell
 from pruneflow.deploy.engines import build
@@ -48,11 +50,13 @@ class Original:
         network: As it was trained.
         run: Runs it.
         data: Inputs and labels nobody chose by; None if there are none.
+        seen: Those that may be chosen by; None if there are none.
     """
 
     network: Network
     run: Run
     data: Classification | None
+    seen: Classification | None
 
 
 def exported(
@@ -82,15 +86,20 @@ def exported(
             accuracy than allowed; then no file is written.
     """
     unit = unit_of(identifier(name), written.network, written.bundle.packed, settings.goal)
-    files = _files(unit, preprocessing, right)
+    wanted = right
+    if settings.activations == "int8":
+        assert original.seen is not None, "weights are not narrowed without data"
+        tell("calibrating the ranges of all results")
+        unit = in_bytes(unit, written.network, original.seen)
+        wanted = integer_reference(unit, right)
+    files = _files(unit, preprocessing, wanted)
     found = Candidates(1)
     tell("comparing the C code with torch")
-    size = max(unit.memory.size, 1)
-    with compiled(unit.name, files, unit.outputs, size) as code:
+    with compiled(unit.name, files, unit.outputs, -(-unit.workspace_bytes // 4)) as code:
         run = _shaped(code, right)
         torch_run = build(written.network, DEFAULT, 1)
         found.add(DEFAULT, torch_run, right, settings.batches)
-        found.add(ENGINE, run, right, settings.batches)
+        found.add(ENGINE, run, wanted, settings.batches)
         if (wrong := found.absent.get(ENGINE)) is not None:
             raise DeployError(f"deploy.target=c99: the C code gives {wrong}; nothing was written")
         parity = compare(
@@ -100,7 +109,7 @@ def exported(
         version = code.compiler
     _require(parity)
     report = _report(unit, parity, version)
-    report |= _surveyed(unit, files, original.network, right, tell)
+    report |= _surveyed(unit, files, original.network, wanted, tell)
     _write(folder / FOLDER, files)
     by = {layer.name: ENGINE for layer in written.network.layers}
     cell = Cell(1, settings.batches[0], DEFAULT, by)
@@ -112,8 +121,7 @@ def exported(
 def _files(unit: Unit, preprocessing: JsonObject | None, right: Reference) -> dict[str, str]:
     tolerance = float(right.bound[:4].max())
     return {
-        f"{unit.name}.c": source_of(unit),
-        f"{unit.name}.h": header_of(unit, preprocessing),
+        **code_of(unit, preprocessing),
         f"{unit.name}_test.c": self_test_of(unit, right.inputs, right.outputs, tolerance),
     }
 
@@ -133,7 +141,7 @@ def _require(parity: Parity) -> None:
 
 
 def _report(unit: Unit, parity: Parity, compiler: str) -> dict[str, Any]:
-    memory = unit.memory
+    memory, size = unit.memory, unit.number_bytes
     layers = [
         {
             "name": name, "layout": weight.layout, "values": weight.coded.values,
@@ -144,7 +152,7 @@ def _report(unit: Unit, parity: Parity, compiler: str) -> dict[str, Any]:
     ]  # fmt: skip
     planes = {f"{name}, one plane": one for name, one in memory.planes.items()}
     buffers = [
-        {"name": name, "offset": 4 * one.offset, "bytes": 4 * one.size, "first": one.first,
+        {"name": name, "offset": size * one.offset, "bytes": size * one.size, "first": one.first,
          "last": one.last}
         for name, one in (*memory.results.items(), *planes.items())
         if one.kind == "workspace"
@@ -156,12 +164,13 @@ def _report(unit: Unit, parity: Parity, compiler: str) -> dict[str, Any]:
             "self_test": f"{FOLDER}/{unit.name}_test.c",
         },
         "values": next((one.coded.values for one in unit.weights.values()), "fp32"),
-        "activations": "fp32",
+        "activations": unit.activations,
         "layers": layers,
         "memory": {
-            "workspace_bytes": 4 * max(memory.size, 1), "input_bytes": 4 * unit.inputs,
+            "workspace_bytes": unit.workspace_bytes, "input_bytes": 4 * unit.inputs,
             "output_bytes": 4 * unit.outputs, "buffers": buffers,
         },
+        **({"quantities": quantities_json(unit.shown)} if isinstance(unit, QuantizedUnit) else {}),
         "parity": parity.to_json() | {"compiler": compiler, "flags": " ".join((*STRICT, *FLAGS))},
     }  # fmt: skip
 
@@ -174,7 +183,7 @@ def _surveyed(
     weights = {name: pack(name, network.tensors[name], None, "dense", "fp32")
                for name in network.weights}  # fmt: skip
     dense = unit_of(unit.name, network, weights, "latency", layout="dense")
-    twin = {f"{unit.name}.c": source_of(dense), f"{unit.name}.h": header_of(dense)}
+    twin = code_of(dense)
     with tempfile.TemporaryDirectory(prefix="pruneflow-c99-") as folder:
         sources = []
         for kind, texts in (("sparse", files), ("dense", twin)):
@@ -184,8 +193,7 @@ def _surveyed(
             each[:SAMPLES].reshape(min(len(each), SAMPLES), -1).float().numpy()
             for each in (right.inputs, right.outputs)
         )
-        size = 4 * max(unit.memory.size, 1)
-        return survey(sources[0], inputs, expected, size, sources[1]).to_json()
+        return survey(sources[0], inputs, expected, unit.workspace_bytes, sources[1]).to_json()
 
 
 def _why(unit: Unit, parity: Parity) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,10 +39,21 @@ class Unit:
     shapes: Mapping[str, Shape]
     biases: Mapping[str, Floats]
 
+    number: ClassVar[str] = "float"
+    """What its workspace holds."""
+    number_bytes: ClassVar[int] = 4
+    activations: ClassVar[str] = "fp32"
+    """What its results are."""
+
     @cached_property
     def memory(self) -> Memory:
         """Where results lie."""
         return memory_of(self.program)
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Of the workspace's type, which holds a number at least."""
+        return self.number_bytes * max(self.memory.size, 1)
 
     @cached_property
     def labels(self) -> dict[str, str]:

@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from pruneflow.deploy.bundles.packing import Packed, pack, unpack
 from pruneflow.deploy.bundles.values import CODECS
 from pruneflow.deploy.c99.choosing import unit_of
-from pruneflow.deploy.c99.header import header_of
+from pruneflow.deploy.c99.code import code_of
 from pruneflow.deploy.c99.host import STRICT
-from pruneflow.deploy.c99.source import source_of
 from pruneflow.deploy.c99.unit import Unit
 from pruneflow.deploy.c99.weights import LAYOUTS
 from pruneflow.deploy.graphs.graph import INPUT, Graph, Node
@@ -171,8 +170,8 @@ class Library:
 def write(unit: Unit, folder: Path) -> None:
     """A network's code in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{unit.name}.c").write_text(source_of(unit), encoding="ascii")
-    (folder / f"{unit.name}.h").write_text(header_of(unit), encoding="ascii")
+    for file, text in code_of(unit).items():
+        (folder / file).write_text(text, encoding="ascii")
 
 
 def compiled(compiler: str, folder: Path, *words: str) -> None:

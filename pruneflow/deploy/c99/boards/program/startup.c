@@ -30,7 +30,9 @@ void board_reset(void)
         *to = *from++;
     for (to = &board_bss_start; to < &board_bss_end; to++)
         *to = 0;
+#ifndef __ARM_FEATURE_UNALIGNED /* else the compiler may make them of several bytes */
     BOARD_REGISTER(0xE000ED14) |= UINT32_C(1) << 3; /* unaligned accesses fault */
+#endif
 #ifdef __ARM_FP
     BOARD_REGISTER(0xE000ED88) |= UINT32_C(0xF) << 20; /* the floating-point unit is on */
     __asm__ volatile("dsb\n\tisb" ::: "memory");

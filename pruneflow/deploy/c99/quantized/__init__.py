@@ -1,0 +1,1 @@
+"""C99 code whose activations are bytes: calibrated ranges, integer sums, integer rescaling."""
