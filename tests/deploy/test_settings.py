@@ -68,7 +68,7 @@ def test_whatever_is_asked_is_told_or_can_be(tree: Any) -> None:
 
 
 MISTAKES: list[tuple[Any, str]] = [
-    ({"gaol": "size"}, "deploy: unknown key 'gaol'. Did you mean 'goal'? Allowed: activations, arch, "),
+    ({"gaol": "size"}, "deploy: unknown key 'gaol'. Did you mean 'goal'? Allowed: activations, "),
     ({"device": "gpu"}, "deploy.device: 'gpu' is unknown."),
     ({"precision": "bf61"}, "deploy.precision: 'bf61' is unknown. Did you mean 'bf16'?"),
     ({"precision": "bf16"}, "deploy.precision=bf16: engines on a CPU compute in fp32; add deploy."),

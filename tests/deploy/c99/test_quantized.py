@@ -43,7 +43,7 @@ def test_c_code_is_the_reference(compiler: str, drawn: list[Case]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS)
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(st.lists(integer_cases(8), min_size=6, max_size=12))
 def test_c_code_is_the_reference_for_hundreds(compiler: str, drawn: list[Case]) -> None:
     require_law(drawn, compiler, *AS_SHIPPED)
@@ -94,7 +94,7 @@ def test_drawn_networks_stay_in_their_arrays(drawn: list[Case]) -> None:
 
 @needs_sanitizers
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(st.lists(integer_cases(8), min_size=6, max_size=10))
 def test_hundreds_of_drawn_networks_stay_in_their_arrays(drawn: list[Case]) -> None:
     require_clean(drawn)

@@ -2,7 +2,7 @@
  * finished. */
 static void @name@(
     uint32_t count, const uint16_t *index, const int8_t *values, const int8_t *input,@steps@
-    const int8_row *row,@other@ int8_t *to)
+    const int8_row *restrict row,@other@ int8_t *to)
 {
     @sums@
     for (; count > 0; count--) {

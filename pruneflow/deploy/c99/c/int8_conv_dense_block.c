@@ -1,7 +1,7 @@
 /* to = the bias and every weight times @block@ neighbouring inputs, finished. */
 static void @name@(
-    const conv_shape *c, const int8_t *values, const int8_t *input,@steps@ const int8_row *row,@other@
-    int8_t *to)
+    const conv_shape *c, const int8_t *values, const int8_t *input,@steps@
+    const int8_row *restrict row,@other@ int8_t *to)
 {
     @sums@
     for (uint32_t rows = c->kernel_height; rows > 0; rows--) {

@@ -2,7 +2,7 @@
  * of weights skipped before each, which are ordered by the kernel's places, then by channels. */
 static void @name@(
     const conv_shape *c, uint32_t count, const uint8_t *index, const int8_t *values,
-    const int8_t *input,@steps@ const int8_row *row,@other@ int8_t *to)
+    const int8_t *input,@steps@ const int8_row *restrict row,@other@ int8_t *to)
 {
     uint32_t channel = 0, column = 0;
     @sums@
