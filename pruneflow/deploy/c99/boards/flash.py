@@ -16,6 +16,10 @@ KINDS = {
     "index": "index",
     "counts": "index",
     "scales": "scales",
+    "units": "scales",
+    "factors": "scales",
+    "shifts": "scales",
+    "added": "scales",
     "bias": "bias",
 }
 """What an array is for, by the end of its name."""
