@@ -104,7 +104,8 @@ def _draw(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
                 axis.axhline(middle[0], color="black", linestyle=":", label=name)
                 continue
             control = name == "random_mask" or ", " in name
-            style = {"linestyle": "--", "alpha": 0.6} if control else {"marker": "o", "ms": 3}
+            mark = {"marker": "osv"[index % 3], "ms": 4}  # colours repeat, pairs do not
+            style = {"linestyle": "--", "alpha": 0.6} if control else mark
             axis.plot([f"{s:.0%}" for s in places], middle, color=colours(index % 20), label=name,
                       linewidth=1.2, **style)  # fmt: skip
         axis.set_ylim(best - 6, best + 0.3)
