@@ -16,6 +16,8 @@ from pruneflow.errors import DeployError
 LIMITS = {"relu": ("0.0f", "FLT_MAX"), "relu6": ("0.0f", "6.0f")}
 MOST = 65_535
 """What 16 bits of a structure hold."""
+WHOLE = 8
+"""Rows of a multiple of so many outputs are summed without a rest."""
 NO_LIMITS = ("-FLT_MAX", "FLT_MAX")
 
 
@@ -108,7 +110,8 @@ class Calls:
         pitch = to.pitch if plane is None else out[2]
         target = f"{plus(self._at(one.output), to.lead)} + o * {to.plane}"
         is_dense, scales = weight.layout == "dense", weight.coded.scales
-        shape = windows.conv_shape(node, self.unit.shapes[node.name], source, out, pitch)
+        sides = self._sides(one)
+        shape = windows.conv_shape(node, self.unit.shapes[node.name], source, sides, pitch)
         name = self._structure("conv_shape", node, shape)
         given = [f"&{name}", *([] if is_dense else [f"{label}_counts[o]", "index"]), "values"]
         given += [self._group(one), *([] if scales is None else [f"{label}_scales[o]"]), "to"]
@@ -122,6 +125,9 @@ class Calls:
         yield f"        float *const to = {start};"
         yield from (f"        {line}" for line in self._begun(one, pitch))
         yield f"        {self._function(node)}({', '.join(given)});"
+        if sides != out[1:] and to.frame[1]:
+            columns = f"to + {out[2]}, {out[1] - 1}, {to.frame[1]}, {pitch}"
+            yield f"        {self._use('fill')}({columns}, 0.0f);"
         if not is_dense:
             yield f"        index += {used};"
         yield f"        values += {used};"
@@ -147,9 +153,23 @@ class Calls:
             for other in self.unit.program.graph.nodes
             if other.op == "conv2d" and (weight := self.unit.weights[other.name])
         }
-        mates = [name for name, kind in found.items() if kind == found[node.name]]
-        sides = [self._layouts[name].shape[1:] for name in mates]
-        return self.functions.conv(*found[node.name], [(height, width) for height, width in sides])
+        passes = [one for one in self.unit.program.passes if one.node.name in found]
+        mates = [one for one in passes if found[one.node.name] == found[node.name]]
+        return self.functions.conv(*found[node.name], map(self._sides, mates))
+
+    def _sides(self, one: Pass) -> tuple[int, int]:
+        """Rows and columns of the outputs that a convolution computes.
+
+        Where rows lie as far from each other as the input's, all are one row: what is computed of
+        the frame between them is thrown away, and no row ends in less than a block.
+        """
+        rows, columns = self._layouts[one.node.name].shape[1:]
+        source, to = self._layouts[one.input], self._layouts[one.output]
+        alike = one.pool is None and source.pitch == to.pitch
+        run = (rows - 1) * to.pitch + columns
+        if alike and windows.pair(one.node, "stride") == (1, 1) and columns % WHOLE and run <= MOST:
+            return 1, run
+        return rows, columns
 
     def _begun(self, one: Pass, pitch: int) -> Iterator[str]:
         """What an output plane is before weights are added: the bias, and another result."""

@@ -47,21 +47,23 @@ def places(node: Node, weight: Shape, source: Layout) -> Integers:
     return found.reshape(-1).astype(np.int64)
 
 
-def conv_shape(node: Node, weight: Shape, source: Layout, out: Shape, out_pitch: int) -> list[int]:
+def conv_shape(
+    node: Node, weight: Shape, source: Layout, sides: tuple[int, int], out_pitch: int
+) -> list[int]:
     """A ``conv_shape``.
 
     Args:
         node: The convolution.
         weight: Its weight's shape.
         source: Its input.
-        out: The shape of its output.
+        sides: Rows and columns of the outputs that are computed.
         out_pitch: From a row of the output to the next.
     """
     _, channels, *kernel = weight
     (down, right), (stride_y, stride_x) = pair(node, "dilation"), pair(node, "stride")
     back = down * source.pitch - kernel[1] * right
     return [
-        source.plane, stride_y * source.pitch, channels, *out[1:], out_pitch, stride_x, *kernel,
+        source.plane, stride_y * source.pitch, channels, *sides, out_pitch, stride_x, *kernel,
         right, back,
     ]  # fmt: skip
 

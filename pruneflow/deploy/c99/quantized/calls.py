@@ -129,7 +129,9 @@ class IntegerCalls(Calls):
         pitch = to.pitch if plane is None else out[2]
         place = f"{plus(self._at(one.output), to.lead)} + o * {to.plane}"
         is_dense, added = weight.layout == "dense", self._added(one)
-        shape = windows.conv_shape(node, self.unit.shapes[node.name], source, out, pitch)
+        shape = windows.conv_shape(
+            node, self.unit.shapes[node.name], source, (out[1], out[2]), pitch
+        )
         name = self._structure("conv_shape", node, shape)
         given = [f"&{name}", *([] if is_dense else [f"{label}_counts[o]", "index"]), "values"]
         given += [self._group(one), "&row", *added, "to"]
