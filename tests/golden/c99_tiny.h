@@ -5,13 +5,17 @@
  * Output: 3 float numbers, probabilities.
  * RAM: 220 bytes of workspace, besides 64 of input and 12 of output; no other memory but the
  *   stack.
- * Flash: 67 bytes of constants, and code.
+ * Flash: 67 bytes of weights and biases, and code.
  * Needs: a C99 compiler with IEEE floats, expf of the C library's libm. It allocates nothing and
  *   keeps nothing.
  * Compile with -std=c99 -O2 -ffp-contract=fast (-Os for the least flash). */
 
 #ifndef C99_TINY_H
 #define C99_TINY_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define C99_TINY_INPUTS 16
 #define C99_TINY_OUTPUTS 3
@@ -30,5 +34,9 @@ void c99_tiny_run(c99_tiny_workspace *workspace, const float *input, float *outp
 
 /* The class with the largest output, from 0; the first among equals. */
 int c99_tiny_classify(c99_tiny_workspace *workspace, const float *input);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -45,6 +45,7 @@ def header_of(
         comment_of(*_about(unit, preprocessing), *more.about),
         f"#ifndef {upper}_H\n#define {upper}_H\n",
         *(f"#include <{header}>\n" for header in more.headers),
+        '#ifdef __cplusplus\nextern "C" {\n#endif\n',
         f"#define {upper}_INPUTS {unit.inputs}\n"
         f"#define {upper}_OUTPUTS {unit.outputs}\n"
         f"#define {upper}_WORKSPACE_BYTES {unit.workspace_bytes}\n",
@@ -66,7 +67,7 @@ def header_of(
             comment_of("The class with the largest output, from 0; the first among equals.")
             + f"int {name}_classify({name}_workspace *workspace, const float *input);\n"
         )
-    return "\n".join([*parts, "#endif\n"])
+    return "\n".join([*parts, "#ifdef __cplusplus\n}\n#endif\n", "#endif\n"])
 
 
 def _about(unit: Unit, preprocessing: Mapping[str, Any] | None) -> list[str]:
@@ -76,16 +77,17 @@ def _about(unit: Unit, preprocessing: Mapping[str, Any] | None) -> list[str]:
     needs = "expf of the C library's libm" if unit.uses_expf else "no library but the compiler's"
     kept = sum(int((one.entries != 0).sum()) for one in unit.weights.values())
     total = sum(one.coded.codes.size for one in unit.weights.values())
+    ends_in_softmax = unit.program.passes[-1].node.op == "softmax"
     values = ", ".join(sorted({one.coded.values for one in unit.weights.values()}))
     return [
         f"{unit.name}: a network pruned and written by PruneFlow. {kept} of {total} weights are "
         f"left, stored as {values}.",
         f"Input: {' x '.join(map(str, shape))} float numbers, {order}.",
         f"Preprocessing: {_words(preprocessing)}.",
-        f"Output: {unit.outputs} float numbers{', probabilities' if unit.uses_expf else ''}.",
+        f"Output: {unit.outputs} float numbers{', probabilities' if ends_in_softmax else ''}.",
         f"RAM: {unit.workspace_bytes} bytes of workspace, besides {4 * unit.inputs} of "
         f"input and {4 * unit.outputs} of output; no other memory but the stack.",
-        f"Flash: {flash} bytes of constants, and code.",
+        f"Flash: {flash} bytes of weights and biases, and code.",
         f"Needs: a C99 compiler with IEEE floats, {needs}. It allocates nothing and keeps nothing.",
         "Compile with -std=c99 -O2 -ffp-contract=fast (-Os for the least flash).",
     ]

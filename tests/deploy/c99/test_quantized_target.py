@@ -74,7 +74,7 @@ def test_the_report_the_header_and_the_self_test_are_of_bytes() -> None:
     assert "#define NET_WORKSPACE_BYTES 24\n" in header
     assert f"#define NET_INPUT_ZERO ({told['quantities']['input']['zero']})\n" in header
     constants = sum(sum(layer["bytes"].values()) for layer in told["layers"])
-    assert f"Flash: {constants} bytes of constants" in header
+    assert f"Flash: {constants} bytes of weights and biases" in header
     compiled("cc", Path("out/c99"), "net.c", "net_test.c", "-o", "it", "-lm")
     done = subprocess.run([Path("out/c99/it").absolute()], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def test_the_code_is_beside_the_bundle_and_the_report_tells_of_it() -> None:
     assert [layer["name"] for layer in told["layers"]] == ["0", "2"]
     constants = sum(sum(layer["bytes"].values()) for layer in told["layers"])
     header = (folder / "my_net.h").read_text()
-    assert f"Flash: {constants} bytes of constants" in header
+    assert f"Flash: {constants} bytes of weights and biases" in header
     assert "divide by 16" in header
     memory = told["memory"]
     assert f"#define MY_NET_WORKSPACE_BYTES {memory['workspace_bytes']}\n" in header
@@ -287,3 +288,25 @@ def test_narrow_values_keep_a_residual_network_right() -> None:
         assert told["values"] == values
         assert told["parity"]["split"] == "val"
         assert told["parity"]["rounding"] < 1e-3
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+@pytest.mark.parametrize("activations", ["fp32", "int8"])
+def test_a_program_in_cpp_can_use_it(activations: str) -> None:
+    module = perceptron()
+    values = "int8" if activations == "int8" else "fp32"
+    data = labelled(module)
+    done = ship(module, X, name="net", validation=data, activations=activations, values=values)
+    folder = done.bundle.parent / "c99"
+    main = folder / "main.cpp"
+    main.write_text(
+        '#include "net.h"\nint main() {\n    static net_workspace workspace;\n'
+        "    const float input[NET_INPUTS] = {0};\n"
+        "    return net_classify(&workspace, input) < 0;\n}\n"
+    )
+    made = folder / "net.o"
+    subprocess.run(["gcc", "-std=c99", "-c", folder / "net.c", "-o", made], check=True)
+    program = folder / "main"
+    strict = ["-std=c++11", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+    subprocess.run(["g++", *strict, main, made, "-o", program], check=True)
+    subprocess.run([program], check=True)
