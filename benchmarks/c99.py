@@ -1,6 +1,7 @@
 """How small, how quick and how exact is a pruned network as C99?
 
     python -m benchmarks.c99 RUN ...      networks as finished runs left them
+    python -m benchmarks.c99 host RUN ... only the timing on this machine, anew
     python -m benchmarks.c99 table        the table of the README
 
 Every network is written in each way below, compared with torch over its whole test set, compiled
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -49,27 +51,41 @@ TIMED = "csr16, fp32"
 def main(runs: list[str]) -> None:
     """Measure networks, and write what is known after each."""
     torch.set_num_threads(1)
-    for run in runs:
+    only_host = runs[:1] == ["host"]
+    for run in runs[only_host:]:
         finished = open_run(Path(run))
-        case = measured(finished)
-        print(json.dumps(case, indent=1), flush=True)
         known = json.loads(RESULT.read_text())["cases"] if RESULT.is_file() else []
-        others = [other for other in known if other["network"] != case["network"]]
+        title = title_of(finished)
+        if only_host:
+            (case,) = (case for case in known if case["network"] == title)
+            case["ways"][TIMED] = measured(finished, {TIMED: WAYS[TIMED]})["ways"][TIMED]
+        else:
+            case = measured(finished, WAYS)
+        print(json.dumps(case, indent=1), flush=True)
+        places = {other["network"]: other for other in known} | {title: case}
         tree = {
             "what": "flash and RAM in bytes; instructions for one input, in QEMU",
-            "cases": [*others, case],
+            "cases": list(places.values()),
             "device": machine.device(),
             "versions": machine.versions(),
         }
         runfolder.write_json(RESULT, tree)
 
 
-def measured(finished: Finished) -> dict[str, Any]:
-    """One network, in all ways."""
+def title_of(finished: Finished) -> str:
+    """What a network is called in the results."""
     result = finished.result
-    title = f"{result['model']}, {result['recipe']}, {result['data']}, {result['sparsity']:.0%}"
+    recipe = (finished.folder / runfolder.RECIPE_LOCK).read_text()
+    allocation = re.search(r"allocation: (\w+)", recipe)
+    words = (result["model"], result["recipe"] + (f" {allocation[1]}" if allocation else ""))
+    return f"{', '.join(words)}, {result['data']}, {result['sparsity']:.0%}"
+
+
+def measured(finished: Finished, wanted: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One network, in some ways."""
+    result = finished.result
     ways = {}
-    for way, options in WAYS.items():
+    for way, options in wanted.items():
         with tempfile.TemporaryDirectory() as folder:
             report = deploy_model(
                 finished.module, finished.example(), folder,
@@ -81,7 +97,7 @@ def measured(finished: Finished) -> dict[str, Any]:
             if way == TIMED:
                 ways[way] |= {"host": _timed(finished, Path(folder), report)}
     config = {key: result[key] for key in ("recipe", "model", "data", "seed", "sparsity")}
-    return {"network": title, **config, "ways": ways}
+    return {"network": title_of(finished), **config, "ways": ways}
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
@@ -147,23 +163,29 @@ def _called(folder: Path, report: dict[str, Any], network: Network, x: torch.Ten
 
 
 def table() -> str:
-    """The results as Markdown."""
+    """The results as Markdown: what a Cortex-M4 is asked for, then this machine's speed."""
+    cases = json.loads(RESULT.read_text())["cases"] if RESULT.is_file() else []
     rows = [
-        "| network | weights | flash, M4 | of dense | RAM | instructions, M4 | fewer than dense | "
-        "accuracy, torch | C |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| network | weights | flash | RAM | instructions | accuracy |",
+        "|---|---|---|---|---|---|",
     ]
-    for case in json.loads(RESULT.read_text())["cases"] if RESULT.is_file() else ():
+    for case in cases:
         for way, found in case["ways"].items():
             board = found["boards"]["cortex-m4"]
             flash, dense = found["flash"]["total"], found["dense_flash"]
             fewer = board["dense_instructions"] / board["instructions"]
-            torch_share, c_share = found["accuracy"]["torch"], found["accuracy"]["c"]
             rows.append(
-                f"| {case['network']} | {way} | {flash:,} | {dense / flash:.1f}x smaller | "
-                f"{found['workspace']:,} | {board['instructions']:,} | {fewer:.1f}x | "
-                f"{torch_share:.2%} | {c_share:.2%} |"
+                f"| {case['network']} | {way} | {flash:,} ({dense / flash:.1f}x less) | "
+                f"{found['workspace']:,} | {board['instructions']:,} ({fewer:.1f}x fewer) | "
+                f"{found['accuracy']['torch']:.2%} → {found['accuracy']['c']:.2%} |"
             )
+    rows += ["", "| network | of the engine `c` | of the best dense engine |", "|---|---|---|"]
+    for case in cases:
+        host = case["ways"][TIMED]["host"]
+        rows.append(
+            f"| {case['network']} | {host['times_as_fast_as_c']:.2f} | "
+            f"{host['times_as_fast_as_best_dense']:.2f} ({host['best_dense']}) |"
+        )
     return "\n".join(rows)
 
 

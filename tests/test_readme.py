@@ -79,7 +79,8 @@ def test_the_pictures_exist(repository: Path, name: str) -> None:
 
 
 def test_the_figures_are_those_that_were_measured(readme: str) -> None:
-    from benchmarks.deploy import table
+    from benchmarks import c99, deploy
 
-    shown = readme.partition("<!-- figures:")[2].partition("<!-- end of figures -->")[0]
-    assert shown.partition("-->")[2].strip() == table()
+    for name, table in (("figures", deploy.table()), ("c99", c99.table())):
+        shown = readme.partition(f"<!-- {name}:")[2].partition(f"<!-- end of {name} -->")[0]
+        assert shown.partition("-->")[2].strip() == table

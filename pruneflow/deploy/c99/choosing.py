@@ -40,7 +40,7 @@ def _bytes(one: Stored) -> float:
 
 INSTRUCTIONS = {"linear": _instructions(1, 1.3, 1.8), "conv2d": _instructions(1, 1, 1.2)}
 """For a stored weight, those for one of a dense layer being 1 (Cortex-M4)."""
-BYTES = {"linear": Costs(_bytes, 100), "conv2d": Costs(_bytes, 500)}
+BYTES = {"linear": Costs(_bytes, 100), "conv2d": Costs(_bytes, 250)}
 """Of flash; a function that reads a layout takes about as many."""
 
 
