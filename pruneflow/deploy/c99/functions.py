@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 
-from pruneflow.deploy.c99.blocks import Block, blocks_of
+from pruneflow.deploy.c99.blocks import Block, blocks_of, wide_blocks_of
 
 FOLDER = Path(__file__).parent / "c"
 
@@ -90,11 +91,15 @@ class Functions:
         name = f"conv_{layout}_{values}{'_strided' if strided else ''}"
         self._needs(values, "conv")
         factor = "factor" if values == "int8" else ""
-        blocks = blocks_of(sides)
+        sides = list(sides)
+        wide = wide_blocks_of(sides) if layout == "csr16" and not strided else []
+        blocks = sorted([*blocks_of(sides), *wide], reverse=True)
         for block in blocks:
             more = _block_tokens(block, strided, factor)
-            self._fill(f"conv_{layout}_block", f"{name}_{block.label}", values, more)
-        calls = [_calls(name, block, blocks, layout, strided, factor) for block in blocks]
+            is_wide = block.is_wide
+            self._fill(f"conv_{layout}_block", f"{name}_{block.label}", values, more, is_wide)
+        groups = [list(mates) for _, mates in groupby(blocks, key=lambda block: block.columns)]
+        calls = [_calls(name, mates, layout, strided, factor) for mates in groups]
         counted = f" uint32_t count, const {INDEX[layout]} *index," if layout in INDEX else ""
         more = {
             "counted": counted,
@@ -107,9 +112,12 @@ class Functions:
         for needed in (*names, *(("half",) if values == "fp16" else ())):
             self.plain(needed)
 
-    def _fill(self, text: str, name: str, values: str, more: Mapping[str, str]) -> str:
+    def _fill(
+        self, text: str, name: str, values: str, more: Mapping[str, str], is_wide: bool = False
+    ) -> str:
         tokens = {"name": name, "value": TYPES[values], "read": READS[values], **more}
-        self._texts.setdefault(name, _filled(_read(text), tokens))
+        filled = _filled(_read(text), tokens)
+        self._texts.setdefault(name, _gated(filled) if is_wide else filled)
         return name
 
 
@@ -140,32 +148,36 @@ def _block_tokens(block: Block, strided: bool, factor: str) -> dict[str, str]:
     }
 
 
-def _calls(
-    name: str, block: Block, blocks: list[Block], layout: str, strided: bool, factor: str
-) -> str:
-    """The loops over a plane that call a block's function."""
-    has_more = any(other.columns == block.columns and other.rows < block.rows for other in blocks)
-    follows = any(other.columns == block.columns and other.rows > block.rows for other in blocks)
+def _calls(name: str, blocks: list[Block], layout: str, strided: bool, factor: str) -> str:
+    """The loops over a plane that call the functions of blocks of as many columns."""
+    columns = blocks[0].columns
     x = "x * c->stride_x" if strided else "x"
-    given = [GIVEN[layout], f"input + y * c->row + {x}"]
-    given += ["c->row", "c->out_pitch"] if block.rows > 1 else []
-    given += ["c->stride_x"] if strided and block.columns > 1 else []
-    given += [factor] if factor else []
-    lines = (
-        []
-        if follows
-        else [
-            f"for (; x + {block.columns} <= c->out_width; x += {block.columns}) {{",
-            "    uint32_t y = 0;",
-        ]
-    )
-    lines += [
-        f"    for (; y + {block.rows} <= c->out_height; y += {block.rows})",
-        f"        {name}_{block.label}(",
-        f"            {', '.join(given)},",
-        "            to + y * c->out_pitch + x);",
+    text = [
+        f"for (; x + {columns} <= c->out_width; x += {columns}) {{",
+        "    uint32_t y = 0;",
     ]
-    return "\n".join([*lines, *([] if has_more else ["}"])])
+    for block in blocks:
+        given = [GIVEN[layout], f"input + y * c->row + {x}"]
+        given += ["c->row", "c->out_pitch"] if block.rows > 1 else []
+        given += ["c->stride_x"] if strided and columns > 1 else []
+        given += [factor] if factor else []
+        loop = "\n".join(
+            [
+                f"    for (; y + {block.rows} <= c->out_height; y += {block.rows})",
+                f"        {name}_{block.label}(",
+                f"            {', '.join(given)},",
+                "            to + y * c->out_pitch + x);",
+            ]
+        )
+        only = all(other.is_wide for other in blocks)
+        text.append(_gated(loop).rstrip() if block.is_wide and not only else loop)
+    whole = "\n".join([*text, "}"])
+    return _gated(whole).rstrip() if all(block.is_wide for block in blocks) else whole
+
+
+def _gated(text: str) -> str:
+    """A text that is compiled where registers are wide only."""
+    return f"#if defined(__AVX__)\n{text.rstrip()}\n#endif\n"
 
 
 def _place(column: int, step: str) -> str:

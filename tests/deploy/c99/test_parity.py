@@ -213,3 +213,35 @@ def test_the_class_is_the_first_of_the_largest_outputs() -> None:
         given = torch.tensor(x).numpy()
         found = library.handle.n_classify(library.memory("n").ctypes, given.ctypes)
         assert found == expected
+
+
+# -- large maps ------------------------------------------------------------------------------
+
+SIDES = [(1, 70), (5, 64), (9, 29), (20, 24), (17, 8), (8, 8), (13, 7), (3, 150)]
+"""Rows and columns that are taken apart into blocks of every kind."""
+
+
+def large(height: int, width: int) -> Network:
+    """Convolutions whose rows lie as their inputs' do, and others, and one added in place."""
+    return network(
+        (2, height, width), conv("a", "input", "w", "x"), conv("b", "a", "w"),
+        Node("c", "add", ("a", "b")), Node("d", "relu", ("c",)),
+        conv("e", "d", "v", padding=[0, 0]), conv("f", "e", "v", padding=[0, 0]),
+        w=(2, 2, 3, 3), x=(2,), v=(2, 2, 1, 1),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("machine", ["any", "native"])
+@pytest.mark.parametrize("values", ["fp32", "int8"])
+def test_large_maps_are_right_whatever_the_registers(values: str, machine: str) -> None:
+    wide = () if machine == "any" else ("-march=native",)
+    drawn = [Case(large(*sides), layout, values) for sides in SIDES for layout in LAYOUTS]
+    require_law(drawn, "cc", "-O1", *wide)
+
+
+def test_wide_registers_have_code_of_their_own() -> None:
+    case = Case(large(20, 24))
+    write(case.unit(), Path())
+    text = Path("net.c").read_text()
+    assert text.count("#if defined(__AVX__)") == text.count("#endif") == 4
+    assert "conv_csr16_fp32_4x16" in text
