@@ -313,7 +313,7 @@ MISTAKES = [
     (["run=done", "rum=x"], "no key 'rum'. Did you mean 'run'?"),
     (["run=done", "deploi.goal=size"], "no key 'deploi'. Did you mean 'deploy'?"),
     (["run=done", "deploy.gaol=size"], "no key 'deploy.gaol'. Did you mean 'goal'?"),
-    (["run=done", "+deploy.foo=1"], "no key 'deploy.foo'. Allowed: arch, backend, b"),
+    (["run=done", "+deploy.foo=1"], "no key 'deploy.foo'. Allowed: activations, arch, b"),
     (["run=done", "+foo=1"], "no key 'foo'. Allowed: deploy, hydra, out, run."),
     (["run=done", "recipe=tiny"], "no key 'recipe'. Allowed: deploy, hydra, out, run."),
     (["run=done", "sparsity=0.9"], "no key 'recipe'"),

@@ -10,14 +10,11 @@ from pruneflow.deploy.c99.functions import Functions
 from pruneflow.deploy.c99.layout import NO_FRAME
 from pruneflow.deploy.c99.program import COPY, POOLS, Pass
 from pruneflow.deploy.c99.unit import Unit
+from pruneflow.deploy.c99.windows import MOST
 from pruneflow.deploy.graphs.graph import Node
 from pruneflow.errors import DeployError
 
 LIMITS = {"relu": ("0.0f", "FLT_MAX"), "relu6": ("0.0f", "6.0f")}
-MOST = 65_535
-"""What 16 bits of a structure hold."""
-WHOLE = 8
-"""Rows of a multiple of so many outputs are summed without a rest."""
 NO_LIMITS = ("-FLT_MAX", "FLT_MAX")
 
 
@@ -158,18 +155,10 @@ class Calls:
         return self.functions.conv(*found[node.name], map(self._sides, mates))
 
     def _sides(self, one: Pass) -> tuple[int, int]:
-        """Rows and columns of the outputs that a convolution computes.
-
-        Where rows lie as far from each other as the input's, all are one row: what is computed of
-        the frame between them is thrown away, and no row ends in less than a block.
-        """
+        """Rows and columns of the outputs that a convolution computes."""
         rows, columns = self._layouts[one.node.name].shape[1:]
-        source, to = self._layouts[one.input], self._layouts[one.output]
-        alike = one.pool is None and source.pitch == to.pitch
-        run = (rows - 1) * to.pitch + columns
-        if alike and windows.pair(one.node, "stride") == (1, 1) and columns % WHOLE and run <= MOST:
-            return 1, run
-        return rows, columns
+        to = None if one.pool is not None else self._layouts[one.output]
+        return windows.sides(one.node, (rows, columns), self._layouts[one.input], to)
 
     def _begun(self, one: Pass, pitch: int) -> Iterator[str]:
         """What an output plane is before weights are added: the bias, and another result."""

@@ -11,6 +11,11 @@ from pruneflow.deploy.c99.weights import Integers
 from pruneflow.deploy.graphs.graph import Node
 from pruneflow.deploy.graphs.ops import Shape, Value
 
+MOST = 65_535
+"""What 16 bits of a structure hold."""
+WHOLE = 8
+"""Rows of a multiple of so many outputs are summed without a rest."""
+
 
 def pair(node: Node, option: str, default: tuple[int, int] = (0, 0)) -> tuple[int, int]:
     """An option of height and width."""
@@ -47,6 +52,24 @@ def places(node: Node, weight: Shape, source: Layout) -> Integers:
     return found.reshape(-1).astype(np.int64)
 
 
+def sides(node: Node, out: tuple[int, int], source: Layout, to: Layout | None) -> tuple[int, int]:
+    """Rows and columns of the outputs that a convolution computes.
+
+    Where rows lie as far from each other as the input's, all are one row: what is computed of the
+    frame between them is thrown away, and no row ends in less than a block.
+
+    Args:
+        node: The convolution.
+        out: Height and width of its output.
+        source: Its input.
+        to: Its output; None where it lies elsewhere first.
+    """
+    rows, columns = out
+    alike = to is not None and source.pitch == to.pitch and pair(node, "stride") == (1, 1)
+    run = (rows - 1) * source.pitch + columns
+    return (1, run) if alike and columns % WHOLE and run <= MOST else (rows, columns)
+
+
 def conv_shape(
     node: Node, weight: Shape, source: Layout, sides: tuple[int, int], out_pitch: int
 ) -> list[int]:
@@ -70,9 +93,9 @@ def conv_shape(
 
 def pool_shape(node: Node, source: Shape, pitch: int, out: Shape, out_pitch: int) -> list[int]:
     """A ``pool_shape``."""
-    sides = [pair(node, "kernel"), pair(node, "stride"), pair(node, "padding")]
+    windows = [pair(node, "kernel"), pair(node, "stride"), pair(node, "padding")]
     dilation = pair(node, "dilation", (1, 1))
-    numbers = [number for side in (*sides, dilation) for number in side]
+    numbers = [number for side in (*windows, dilation) for number in side]
     counted = bool(node.options.get("count_include_pad", False))
     return [*source[1:], pitch, *out[1:], out_pitch, *numbers, int(counted)]
 

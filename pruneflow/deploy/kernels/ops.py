@@ -40,8 +40,9 @@ def sparse_layer(
     """
     packed = _packed(kernel, shape, parts, numbers)
     _require(x, packed)
-    what = Activation(activation, slope)
-    return KERNELS[kernel].reference(x, packed, bias, what, Window.of(window))
+    what, where = Activation(activation, slope), Window.of(window)
+    y = KERNELS[kernel].reference(x, packed, bias, what, where)
+    return KERNELS[kernel].output(x, packed, where).copy_(y)  # laid out as promised
 
 
 @sparse_layer.register_kernel("cuda")
