@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -89,6 +89,8 @@ class Functions:
             sides: Height and width of the outputs of all convolutions that use it.
         """
         name = f"conv_{layout}_{values}{'_strided' if strided else ''}"
+        if name in self:
+            return name
         self._needs(values, "conv")
         factor = "factor" if values == "int8" else ""
         sides = list(sides)
@@ -98,13 +100,12 @@ class Functions:
             more = _block_tokens(block, strided, factor)
             is_wide = block.is_wide
             self._fill(f"conv_{layout}_block", f"{name}_{block.label}", values, more, is_wide)
-        groups = [list(mates) for _, mates in groupby(blocks, key=lambda block: block.columns)]
-        calls = [_calls(name, mates, layout, strided, factor) for mates in groups]
+        calls = loops(name, blocks, strided, layout, [factor] if factor else [], "")
         counted = f" uint32_t count, const {INDEX[layout]} *index," if layout in INDEX else ""
         more = {
             "counted": counted,
             "factor": " float factor," if factor else "",
-            "calls": "\n".join(calls),
+            "calls": calls,
         }
         return self._fill("conv_plane", name, values, more)
 
@@ -127,7 +128,7 @@ def _block_tokens(block: Block, strided: bool, factor: str) -> dict[str, str]:
     sums, adds, stores = [], [], []
     for row in range(block.rows):
         names = [f"s{row * block.columns + column}" for column in range(block.columns)]
-        places = [_place(column, step) for column in range(block.columns)]
+        places = [place(column, step) for column in range(block.columns)]
         at = f"at{row}" if row else "at"
         if row:
             adds.append(f"const float *const {at} = at{row - 1 or ''} + row;")
@@ -148,31 +149,51 @@ def _block_tokens(block: Block, strided: bool, factor: str) -> dict[str, str]:
     }
 
 
-def _calls(name: str, blocks: list[Block], layout: str, strided: bool, factor: str) -> str:
-    """The loops over a plane that call the functions of blocks of as many columns."""
-    columns = blocks[0].columns
+def loops(
+    name: str,
+    blocks: list[Block],
+    strided: bool,
+    layout: str,
+    more: Sequence[str],
+    last: str,
+    by_rows: Sequence[str] = (),
+) -> str:
+    """The loops over a plane that call the functions of its blocks.
+
+    Args:
+        name: What those begin with.
+        blocks: The largest first.
+        strided: Whether neighbouring outputs of a row look at inputs that are no neighbours.
+        layout: Of the weights.
+        more: What every function is given before its output.
+        last: What stands on the output's own line before it.
+        by_rows: What functions of several rows are given besides.
+    """
+    groups = [list(mates) for _, mates in groupby(blocks, key=lambda block: block.columns)]
     x = "x * c->stride_x" if strided else "x"
-    text = [
-        f"for (; x + {columns} <= c->out_width; x += {columns}) {{",
-        "    uint32_t y = 0;",
-    ]
-    for block in blocks:
-        given = [GIVEN[layout], f"input + y * c->row + {x}"]
-        given += ["c->row", "c->out_pitch"] if block.rows > 1 else []
-        given += ["c->stride_x"] if strided and columns > 1 else []
-        given += [factor] if factor else []
-        loop = "\n".join(
-            [
-                f"    for (; y + {block.rows} <= c->out_height; y += {block.rows})",
-                f"        {name}_{block.label}(",
-                f"            {', '.join(given)},",
-                "            to + y * c->out_pitch + x);",
-            ]
-        )
-        only = all(other.is_wide for other in blocks)
-        text.append(_gated(loop).rstrip() if block.is_wide and not only else loop)
-    whole = "\n".join([*text, "}"])
-    return _gated(whole).rstrip() if all(block.is_wide for block in blocks) else whole
+    found = []
+    for mates in groups:
+        columns, only = mates[0].columns, all(block.is_wide for block in mates)
+        text = [
+            f"for (; x + {columns} <= c->out_width; x += {columns}) {{",
+            "    uint32_t y = 0;",
+        ]
+        for block in mates:
+            given = [GIVEN[layout], f"input + y * c->row + {x}"]
+            given += ["c->row", "c->out_pitch", *by_rows] if block.rows > 1 else []
+            given += ["c->stride_x"] if strided and columns > 1 else []
+            loop = "\n".join(
+                [
+                    f"    for (; y + {block.rows} <= c->out_height; y += {block.rows})",
+                    f"        {name}_{block.label}(",
+                    f"            {', '.join([*given, *more])},",
+                    f"            {last}to + y * c->out_pitch + x);",
+                ]
+            )
+            text.append(_gated(loop).rstrip() if block.is_wide and not only else loop)
+        whole = "\n".join([*text, "}"])
+        found.append(_gated(whole).rstrip() if only else whole)
+    return "\n".join(found)
 
 
 def _gated(text: str) -> str:
@@ -180,7 +201,8 @@ def _gated(text: str) -> str:
     return f"#if defined(__AVX__)\n{text.rstrip()}\n#endif\n"
 
 
-def _place(column: int, step: str) -> str:
+def place(column: int, step: str) -> str:
+    """Where an output's input is, beside that of the first output."""
     if not step or not column:
         return str(column)
     return step if column == 1 else f"{column} * {step}"

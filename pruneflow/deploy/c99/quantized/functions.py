@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pruneflow.deploy.c99.blocks import Block, blocks_of
-from pruneflow.deploy.c99.functions import GIVEN, INDEX, Functions, lines
+from pruneflow.deploy.c99.functions import INDEX, Functions, lines, loops, place
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "int8_row": ("int8_steps", "int8_above"),
@@ -72,19 +72,21 @@ class IntegerFunctions(Functions):
             sides: Height and width of the outputs of all convolutions that use it.
         """
         name = f"int8_conv_{layout}{'_strided' if strided else ''}{'_added' if adds else ''}"
+        if name in self:
+            return name
         for needed in ("conv", "int8_row", *(["int8_added"] if adds else [])):
             self.plain(needed)
         blocks = blocks_of(sides, ROWS)
         for block in blocks:
             more = _block_tokens(block, strided, adds)
             self._fill(f"int8_conv_{layout}_block", f"{name}_{block.label}", "int8", more)
+        last = "row, added, other + y * other_pitch + x, " if adds else "row, "
+        by_rows = ("other_pitch",) if adds else ()
         counted = f" uint32_t count, const {INDEX[layout]} *index," if layout in INDEX else ""
         more = {
             "counted": counted,
             "other": f"{OTHER} uint32_t other_pitch," if adds else "",
-            "calls": "\n".join(
-                _calls(name, block, blocks, layout, strided, adds) for block in blocks
-            ),
+            "calls": loops(name, blocks, strided, layout, (), last, by_rows),
         }
         return self._fill("int8_conv_plane", name, "int8", more)
 
@@ -102,7 +104,7 @@ def _block_tokens(block: Block, strided: bool, adds: bool) -> dict[str, str]:
             stores += ["other += other_pitch;"] if adds else []
         sums += [f"{name} = row->bias" for name in names]
         products += lines(
-            [f"{name} += weight * {at}[{_place(i, step)}];" for i, name in enumerate(names)], " "
+            [f"{name} += weight * {at}[{place(i, step)}];" for i, name in enumerate(names)], " "
         )
         stores += [_store(i, name, adds) for i, name in enumerate(names)]
     parameters = [*(["next", "pitch"] if block.rows > 1 else [])]
@@ -121,31 +123,3 @@ def _block_tokens(block: Block, strided: bool, adds: bool) -> dict[str, str]:
 def _store(i: int, name: str, adds: bool) -> str:
     more = f" + int8_more(added, other[{i}])" if adds else ""
     return f"to[{i}] = int8_finished(row, {name}{more});"
-
-
-def _calls(
-    name: str, block: Block, blocks: list[Block], layout: str, strided: bool, adds: bool
-) -> str:
-    """The loops over a plane that call a block's function."""
-    has_more = any(other.columns == block.columns and other.rows < block.rows for other in blocks)
-    follows = any(other.columns == block.columns and other.rows > block.rows for other in blocks)
-    given = [GIVEN[layout], f"input + y * c->row + {'x * c->stride_x' if strided else 'x'}"]
-    given += ["c->row", "c->out_pitch"] if block.rows > 1 else []
-    given += ["other_pitch"] if adds and block.rows > 1 else []
-    given += ["c->stride_x"] if strided and block.columns > 1 else []
-    columns = f"for (; x + {block.columns} <= c->out_width; x += {block.columns}) {{"
-    other = " added, other + y * other_pitch + x," if adds else ""
-    text = [
-        *([] if follows else [columns, "    uint32_t y = 0;"]),
-        f"    for (; y + {block.rows} <= c->out_height; y += {block.rows})",
-        f"        {name}_{block.label}(",
-        f"            {', '.join(given)},",
-        f"            row,{other} to + y * c->out_pitch + x);",
-    ]
-    return "\n".join([*text, *([] if has_more else ["}"])])
-
-
-def _place(column: int, step: str) -> str:
-    if not step or not column:
-        return str(column)
-    return step if column == 1 else f"{column} * {step}"
