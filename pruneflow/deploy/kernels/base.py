@@ -180,9 +180,8 @@ class Kernel(ABC):
         if self.op == "linear":
             return x.new_empty(len(x), packed.shape[0])
         sides = window.output(x.shape[2:], packed.shape[2:])
-        shape = (len(x), packed.shape[0], *sides)
-        last = torch.channels_last
-        return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=last)
+        positions = len(x) * sides[0] * sides[1]
+        return channels_last(x.new_empty(positions, packed.shape[0]), (len(x), *sides))
 
     def run(
         self,
@@ -216,6 +215,18 @@ class Kernel(ABC):
         else:
             y = F.conv2d(wide, weight, offset, window.stride, window.padding, window.dilation)
         return activation(y).to(x.dtype)
+
+
+def channels_last(rows: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
+    """Feature maps (n, out, height, width) that lie as rows (positions, out) do.
+
+    Args:
+        rows: One a position.
+        sides: n, height and width.
+    """
+    if rows.shape[1] == 1:  # torch's convolutions misread one channel unless it is contiguous
+        return rows.view(sides[0], 1, *sides[1:])
+    return rows.view(*sides, rows.shape[1]).permute(0, 3, 1, 2)
 
 
 def split(config: Config) -> tuple[dict[str, Any], int, int]:

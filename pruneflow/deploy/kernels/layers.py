@@ -6,6 +6,7 @@ import torch
 
 import pruneflow.deploy.kernels.ops  # noqa: F401 - registers the operation
 from pruneflow.deploy.kernels import KERNELS, Activation, Packed, Window
+from pruneflow.deploy.kernels.base import channels_last
 from pruneflow.errors import DeployError
 
 
@@ -52,7 +53,7 @@ class Pointwise:
         """Outputs (n, out, height, width), the channels last."""
         positions = x[:, :, :: self._down, :: self._across].permute(0, 2, 3, 1)
         y = self._product(positions.reshape(-1, positions.shape[3]))
-        return y.reshape(*positions.shape[:3], y.shape[1]).permute(0, 3, 1, 2)
+        return channels_last(y, positions.shape[:3])
 
 
 def packed_layer(
