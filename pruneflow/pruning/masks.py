@@ -1,4 +1,7 @@
-"""Masks: tensors of ones and zeros, one for each pruned weight and of its dtype."""
+"""Masks: tensors of ones and zeros, one for each pruned weight and of its dtype.
+
+Where processes share out the rows of weights, they share out those of masks.
+"""
 
 from __future__ import annotations
 
@@ -7,41 +10,58 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
+from pruneflow.pruning.fingerprint import fingerprint
+from pruneflow.pruning.shards import local, offset, ranks_of
 from pruneflow.pruning.threshold import CHUNK
 
 Masks = dict[str, torch.Tensor]
 
 
 def chunks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Flat pieces of a tensor in index order."""
-    flat = tensor.detach().reshape(-1)
-    for start in range(0, flat.numel(), CHUNK):
+    """Flat pieces of what this process holds of a tensor, in index order; one at least."""
+    flat = local(tensor).reshape(-1)
+    for start in range(0, max(flat.numel(), 1), CHUNK):
         yield flat[start : start + CHUNK]
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether no element is NaN or infinite."""
-    return all(bool(torch.isfinite(chunk).all()) for chunk in chunks(tensor))
+    """Whether no element is NaN or infinite, on any process."""
+    return not not_finite({"": tensor})
+
+
+def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """The names of tensors that hold NaN or infinite numbers, on whatever process."""
+    found = torch.tensor([any(map(_is_bad, chunks(tensor))) for tensor in tensors.values()])
+    counts = ranks_of(tensors).sum(found.long()).tolist()
+    return [name for name, count in zip(tensors, counts, strict=True) if count]
+
+
+def _is_bad(chunk: torch.Tensor) -> bool:
+    if not chunk.numel():
+        return False
+    ends = torch.stack(torch.aminmax(chunk))  # NaN if there is one
+    return not bool(ends.isfinite().all())
 
 
 def count_zeros(mask: torch.Tensor) -> int:
     """How many weights a mask prunes."""
-    return mask.numel() - int(mask.count_nonzero())
+    return zeros_of({"": mask})[""]
 
 
-def pack(mask: torch.Tensor) -> torch.Tensor:
-    """The mask as bits, eight to a byte, the first weight in the highest bit."""
-    bits = mask.detach().reshape(-1).ne(0).cpu()
-    padded = torch.zeros(-(-bits.numel() // 8) * 8, dtype=torch.uint8)
-    padded[: bits.numel()] = bits
-    places = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
-    return (padded.view(-1, 8) * places).sum(1, dtype=torch.uint8)
+def zeros_of(masks: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """How many weights each mask prunes."""
+    parts = [local(mask) for mask in masks.values()]
+    counts = torch.tensor([part.numel() - int(part.count_nonzero()) for part in parts])
+    total = ranks_of(masks).sum(counts.long()).tolist()
+    return dict(zip(masks, total, strict=True))
 
 
 def digest(masks: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names, shapes and bits: equal on every rank, at every resume."""
+    """A hash of names, shapes and bits: equal on every rank, at every resume, however sharded."""
+    names = sorted(masks)
+    parts = [fingerprint(chunks(masks[name]), offset(masks[name])) for name in names]
+    total = ranks_of(masks).sum(torch.tensor(parts, dtype=torch.int64)).tolist()
     sha = hashlib.sha256()
-    for name in sorted(masks):
-        sha.update(f"{name}{tuple(masks[name].shape)}".encode())
-        sha.update(pack(masks[name]).numpy().tobytes())
+    for name, part in zip(names, total, strict=True):
+        sha.update(f"{name}{tuple(masks[name].shape)}{part}".encode())
     return sha.hexdigest()[:16]

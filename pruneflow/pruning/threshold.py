@@ -1,26 +1,30 @@
 """The k lowest scores of many tensors, exactly, without concatenating them.
 
-The bits of floating-point numbers, read as integers after flipping those of negatives, order
-like the numbers. So a histogram of their leading 16 bits finds the bucket that holds the k-th
-lowest score, a histogram of the next 16 bits inside that bucket refines it, and two passes over
-float32 scores give the threshold itself. Extra memory is a few chunks, whatever the network.
+The bits of floating-point numbers, read as integers, order like the numbers, but for the sign. So
+a histogram of their leading 16 bits finds the bucket that holds the k-th lowest score, a histogram
+of the next 16 bits inside that bucket refines it, and two passes over float32 scores give the
+threshold itself. Extra memory is a few chunks, whatever the network; and where processes share
+out the tensors' rows, histograms are all that they have to tell each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
 from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.lamp import lamp
+from pruneflow.pruning.ranks import ALONE, Ranks
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18
+"""Scores looked at together: few enough for them to stay in a processor's cache."""
 
 Scores = Callable[[], Iterator[torch.Tensor]]
-"""Starts one pass over a tensor's scores: flat chunks, in index order, equal at every pass."""
+"""Starts one pass over a tensor's scores: flat chunks, in index order, equal at every pass; one
+at least, which may be empty."""
 
 _DIGIT_BITS = 16
 _BUCKETS = 1 << _DIGIT_BITS
@@ -28,14 +32,18 @@ _INTEGER = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def select(
-    scores: Mapping[str, Scores], quota: Quota, spared: Mapping[str, torch.Tensor] | None = None
+    scores: Mapping[str, Scores],
+    quota: Quota,
+    spared: Mapping[str, torch.Tensor] | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, torch.Tensor]:
     """Which weights a quota prunes.
 
     Args:
-        scores: A pass over the scores of each layer.
+        scores: A pass over the scores of each layer, or of the rows that this process holds.
         quota: How many are to go: by layer, or together under each layer's cap.
         spared: Flat booleans for each layer, True where a weight goes after all others.
+        ranks: Who holds the layers' other rows.
 
     Returns:
         For each layer a flat boolean tensor, True where pruned; together exactly
@@ -45,23 +53,26 @@ def select(
         # LAMP says how many go of each layer, its own scores say which: rounding changes no order.
         compared = {name: _whole(lamp(torch.cat(list(start())))) for name, start in scores.items()}
         marks = select(compared, replace(quota, lamp=False), spared)
-        quota = replace(quota, layers={name: int(mark.sum()) for name, mark in marks.items()})
+        layers = {name: int(mark.count_nonzero()) for name, mark in marks.items()}
+        quota = replace(quota, layers=layers)
     if spared is not None:
         scores = {name: partial(_above, start, spared[name]) for name, start in scores.items()}
     if quota.layers is not None:
-        return {name: lowest([scores[name]], k)[0] for name, k in quota.layers.items()}
+        return {name: lowest([scores[name]], k, ranks)[0] for name, k in quota.layers.items()}
     pruned: dict[str, torch.Tensor] = {}
     free = dict(scores)
     remaining = quota.zeros
     while True:
         # A capped layer's overflow moves to the others, which raises their threshold: layers
         # only ever join the full ones, so this ends after at most one round a layer.
-        chosen = dict(zip(free, lowest(list(free.values()), remaining), strict=True))
-        full = [name for name, mask in chosen.items() if int(mask.sum()) > quota.caps[name]]
+        chosen = dict(zip(free, lowest(list(free.values()), remaining, ranks), strict=True))
+        counts = ranks.sum(torch.tensor([int(mark.count_nonzero()) for mark in chosen.values()]))
+        each = zip(chosen, counts.tolist(), strict=True)
+        full = [name for name, count in each if count > quota.caps[name]]
         if not full:
             return {name: chosen.get(name, pruned.get(name)) for name in scores}  # type: ignore[misc]
         for name in full:
-            pruned[name] = lowest([free.pop(name)], quota.caps[name])[0]
+            pruned[name] = lowest([free.pop(name)], quota.caps[name], ranks)[0]
             remaining -= quota.caps[name]
 
 
@@ -78,77 +89,126 @@ def _above(start: Scores, spared: torch.Tensor) -> Iterator[torch.Tensor]:
         at += chunk.numel()
 
 
-def lowest(scores: Sequence[Scores], k: int) -> list[torch.Tensor]:
+def lowest(scores: Sequence[Scores], k: int, ranks: Ranks = ALONE) -> list[torch.Tensor]:
     """Mark the ``k`` lowest scores of several tensors, ties by tensor and index.
 
     Scores may be infinite; they must not be NaN.
+
+    Args:
+        scores: A pass over each tensor, or over the rows of it that this process holds.
+        k: How many, on all processes together.
+        ranks: Who holds the other rows.
 
     Raises:
         ValueError: There are fewer than ``k`` scores.
     """
     sizes = [sum(chunk.numel() for chunk in start()) for start in scores]
-    if not 0 <= k <= sum(sizes):
-        raise ValueError(f"cannot choose {k} of {sum(sizes)} scores")
-    if k == 0 or k == sum(sizes):
+    total = ranks.total(sum(sizes))
+    if not 0 <= k <= total:
+        raise ValueError(f"cannot choose {k} of {total} scores")
+    if k in (0, total):
         return [
             torch.full((size,), k > 0, device=next(start()).device)
             for size, start in zip(sizes, scores, strict=True)
         ]
-    threshold, ties = _kth(scores, k)
-    marks = []
-    for size, start in zip(sizes, scores, strict=True):
-        mark: torch.Tensor | None = None
-        at = 0
-        for chunk in start():
-            keys = _ordered_bits(chunk)
-            if mark is None:
-                mark = torch.empty(size, dtype=torch.bool, device=chunk.device)
-            part = mark[at : at + chunk.numel()]
-            torch.lt(keys, threshold, out=part)
-            at += chunk.numel()
-            if ties:
-                equal = (keys == threshold).nonzero().squeeze(1)[:ties]
-                part[equal] = True
-                ties -= equal.numel()
-        marks.append(torch.empty(0, dtype=torch.bool) if mark is None else mark)
-    return marks
+    cut = _cut(scores, k, ranks)
+    allowed = [None] * len(scores) if cut.takes_all else _shares(scores, cut, ranks)
+    return [_marked(*each, cut.score) for each in zip(sizes, scores, allowed, strict=True)]
 
 
-def _kth(scores: Sequence[Scores], k: int) -> tuple[int, int]:
-    """The key of the k-th lowest score, and how many scores of that key belong to the k."""
-    prefix, rank, shift = 0, k, -1
-    bits = 0
-    while shift != 0:
+@dataclass(frozen=True)
+class _Cut:
+    """Where the k lowest scores end.
+
+    Attributes:
+        score: The highest of them, (1,).
+        ties: How many of this score belong to them.
+        takes_all: Whether that is all there are.
+    """
+
+    score: torch.Tensor
+    ties: int
+    takes_all: bool
+
+
+def _cut(scores: Sequence[Scores], k: int, ranks: Ranks) -> _Cut:
+    dtype = next(scores[0]()).dtype
+    bits = dtype.itemsize * 8
+    prefix, rank, inside = 0, k, 0
+    for shift in range(bits - _DIGIT_BITS, -1, -_DIGIT_BITS):
         histogram = torch.zeros(_BUCKETS, dtype=torch.int64)
         for start in scores:
             for chunk in start():
-                keys = _ordered_bits(chunk)
-                if bits == 0:
-                    bits = chunk.element_size() * 8
-                    shift = bits
-                histogram += _digits(keys, shift - _DIGIT_BITS, bits, prefix).cpu()
-        shift -= _DIGIT_BITS
-        cumulative = histogram.cumsum(0)
-        digit = int(torch.searchsorted(cumulative, rank))
-        rank -= int(cumulative[digit - 1]) if digit else 0
-        prefix = (prefix << _DIGIT_BITS) | digit
-    return prefix - (1 << (bits - 1)), rank
+                histogram += _digits(_bits(chunk), shift, bits, prefix).cpu()
+        order = _order(shift + _DIGIT_BITS == bits, prefix)
+        cumulative = ranks.sum(histogram)[order].cumsum(0)
+        place = int(torch.searchsorted(cumulative, rank))
+        below = int(cumulative[place - 1]) if place else 0
+        rank, inside = rank - below, int(cumulative[place]) - below
+        prefix = (prefix << _DIGIT_BITS) + int(order[place])
+        if shift + _DIGIT_BITS == bits:
+            prefix -= _BUCKETS >> 1
+    score = torch.tensor([prefix], dtype=_INTEGER[dtype.itemsize]).view(dtype)
+    return _Cut(score, rank, rank == inside)
+
+
+def _order(leading: bool, prefix: int) -> torch.Tensor:
+    """A digit's buckets from the lowest score to the highest: of negative numbers the last first.
+
+    Args:
+        leading: Whether it is the leading digit, counted from the lowest integer.
+        prefix: The digits before it.
+    """
+    buckets = torch.arange(_BUCKETS)
+    if leading:
+        return torch.cat([buckets[: _BUCKETS >> 1].flip(0), buckets[_BUCKETS >> 1 :]])
+    return buckets.flip(0) if prefix < 0 else buckets
 
 
 def _digits(keys: torch.Tensor, shift: int, bits: int, prefix: int) -> torch.Tensor:
     """Histogram of one 16-bit digit over the keys whose leading digits are ``prefix``."""
-    offset = _BUCKETS >> 1  # the sign bit belongs to the leading digit
-    if shift + _DIGIT_BITS < bits:
-        leading = (keys >> (shift + _DIGIT_BITS)) + (1 << (bits - shift - _DIGIT_BITS - 1))
-        keys = keys[leading == prefix]
-        offset = 0
-    digit = (keys >> shift).to(torch.int32)
-    digit = digit + offset if offset else digit & (_BUCKETS - 1)
+    if shift + _DIGIT_BITS == bits:
+        digit = (keys >> shift).to(torch.int32).add_(_BUCKETS >> 1)
+    else:
+        keys = keys[keys >> (shift + _DIGIT_BITS) == prefix]
+        digit = (keys >> shift & (_BUCKETS - 1)).to(torch.int32)
     return torch.bincount(digit, minlength=_BUCKETS)
 
 
-def _ordered_bits(scores: torch.Tensor) -> torch.Tensor:
-    """Integers that order like the floating-point ``scores``; both zeros are one."""
-    dtype = _INTEGER[scores.element_size()]
-    bits = (scores + 0.0).view(dtype)
-    return bits ^ ((bits >> (scores.element_size() * 8 - 1)) & torch.iinfo(dtype).max)
+def _bits(scores: torch.Tensor) -> torch.Tensor:
+    """The bits of ``scores`` as integers; both zeros are one."""
+    return (scores + 0.0).view(_INTEGER[scores.element_size()])
+
+
+def _shares(scores: Sequence[Scores], cut: _Cut, ranks: Ranks) -> list[int]:
+    """Of the scores at the cut, how many go of what this process holds of each tensor."""
+    equal = torch.zeros(len(scores), ranks.size, dtype=torch.int64)
+    for at, start in enumerate(scores):
+        for chunk in start():
+            equal[at, ranks.rank] += (chunk == cut.score.to(chunk.device)).count_nonzero().cpu()
+    mine = equal[:, ranks.rank]
+    equal = ranks.sum(equal).reshape(-1)
+    before = (equal.cumsum(0) - equal).view(len(scores), ranks.size)[:, ranks.rank]
+    return (cut.ties - before).clamp(min=0).minimum(mine).tolist()
+
+
+def _marked(size: int, start: Scores, allowed: int | None, score: torch.Tensor) -> torch.Tensor:
+    """Flat booleans, True for what is below a score, and for so many that are equal to it."""
+    mark: torch.Tensor | None = None
+    at = 0
+    for chunk in start():
+        score = score.to(chunk.device)
+        if mark is None:
+            mark = torch.empty(size, dtype=torch.bool, device=chunk.device)
+        part = mark[at : at + chunk.numel()]
+        at += chunk.numel()
+        if allowed is None:
+            torch.le(chunk, score, out=part)
+            continue
+        torch.lt(chunk, score, out=part)
+        if allowed:
+            equal = (chunk == score).nonzero().squeeze(1)[:allowed]
+            part[equal] = True
+            allowed -= equal.numel()
+    assert mark is not None
+    return mark

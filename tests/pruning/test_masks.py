@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruneflow.pruning.masks import count_zeros, digest, is_finite, pack
+from pruneflow.pruning.masks import count_zeros, digest, is_finite, zeros_of
 from tests.strategies import DTYPES
 
 BITS = st.lists(st.booleans(), min_size=1, max_size=40)
-
-
-@given(BITS)
-def test_pack_is_numpys_packbits(bits: list[bool]) -> None:
-    packed = pack(torch.tensor(bits))
-    assert packed.dtype is torch.uint8
-    assert packed.tolist() == np.packbits(bits).tolist()
 
 
 @given(st.dictionaries(st.text("abc.", min_size=1, max_size=5), BITS, min_size=1, max_size=4))
@@ -58,7 +50,10 @@ def test_padding_is_not_mistaken_for_zeros() -> None:
 
 @given(BITS, st.sampled_from(DTYPES))
 def test_zeros_are_counted(bits: list[bool], dtype: torch.dtype) -> None:
-    assert count_zeros(torch.tensor(bits).to(dtype)) == bits.count(False)
+    mask = torch.tensor(bits).to(dtype)
+    assert count_zeros(mask) == bits.count(False)
+    assert zeros_of({"v": mask, "w": 1 - mask}) == {"v": bits.count(False), "w": bits.count(True)}
+    assert zeros_of({}) == {}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
