@@ -19,7 +19,7 @@ from pruneflow.deploy.measure.timing import threads as using_threads
 from pruneflow.deploy.network import Layer, of_graph
 from pruneflow.errors import DeployError
 from tests.deploy.networks import Network, networks
-from tests.deploy.side_by_side import wrong_side_by_side
+from tests.deploy.side_by_side import side_by_side
 
 BATCHES = (1, 2, 3, 16, 17, 64, 65, 130)
 SLOW = ("torch_compile", "torch_compile_frozen", "torch_compile_max")
@@ -164,7 +164,8 @@ def test_earlier_calls_do_not_matter(name: str, network: Network, batches: list[
 def test_two_threads_may_use_one_engine(name: str, network: Network) -> None:
     run = built(name, computes(network))
     inputs = [network.inputs(batch, seed) for batch, seed in ((1, 0), (1, 1), (33, 2))]
-    assert wrong_side_by_side(run, inputs, 20) == []
+    for x, results in zip(inputs, side_by_side(run, inputs, 20), strict=True):
+        assert_right(torch.cat(results), network, x.repeat(20, *[1] * (x.dim() - 1)))
 
 
 @quick

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import torch
 
 from pruneflow.deploy.backends.base import Run
 
 
-def wrong_side_by_side(run: Run, inputs: Sequence[torch.Tensor], calls: int) -> list[int]:
-    """Which calls gave something else than a call alone does; each input has its own thread.
+def side_by_side(run: Run, inputs: Sequence[torch.Tensor], calls: int) -> list[list[torch.Tensor]]:
+    """What every call gave; each input has a thread of its own, and all begin together."""
+    begin = Barrier(len(inputs))
 
-    The call alone is in a thread too: torch may split sums there unlike in the main one.
-    """
-    wrong: list[int] = []
-    with ThreadPoolExecutor(1) as alone:
-        expected = list(alone.map(run, inputs))
+    def work(x: torch.Tensor) -> list[torch.Tensor]:
+        begin.wait()
+        return [run(x) for _ in range(calls)]
 
-    def work(x: torch.Tensor, right: torch.Tensor) -> None:
-        wrong.extend(i for i in range(calls) if not torch.equal(run(x), right))
+    with ThreadPoolExecutor(len(inputs)) as threads:
+        return list(threads.map(work, inputs))
 
-    workers = [
-        threading.Thread(target=work, args=pair) for pair in zip(inputs, expected, strict=True)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return wrong
+
+def assert_as_alone(run: Run, inputs: Sequence[torch.Tensor], calls: int) -> None:
+    """Side by side, calls give bit by bit what they give alone."""
+    alone = [run(x) for x in inputs]
+    for right, results in zip(alone, side_by_side(run, inputs, calls), strict=True):
+        assert all(torch.equal(result, right) for result in results)

@@ -15,7 +15,7 @@ import torch
 from pruneflow.deploy.backends import cuda_graph
 from pruneflow.deploy.backends.cuda_graph import Captured
 from tests.deploy.gpu import needs_gpu
-from tests.deploy.side_by_side import wrong_side_by_side
+from tests.deploy.side_by_side import assert_as_alone
 
 
 class Doubling(torch.nn.Module):
@@ -154,7 +154,7 @@ def test_every_shape_and_dtype_is_recorded_and_few_are_kept() -> None:
 def test_threads_and_streams_do_not_mix() -> None:
     captured = Captured(Doubling())
     inputs = [torch.randn(batch, 5, device="cuda") for batch in (1, 1, 33)]
-    assert wrong_side_by_side(captured, inputs, 50) == []
+    assert_as_alone(captured, inputs, 50)
     beside = torch.cuda.Stream()
     with torch.cuda.stream(beside):
         y = captured(inputs[0])
