@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from pruneflow.engine import Engine
+from pruneflow.pruning.shards import is_sharded
 
 SAMPLE = 1_000_000
 """Of a larger layer so many weights are looked at, always the same ones."""
@@ -65,9 +66,10 @@ def magnitudes(engine: Engine) -> Iterable[tuple[str, torch.Tensor]]:
 
 
 def _layer_masks(engine: Engine) -> Iterable[tuple[str, torch.Tensor]]:
-    """The masks of layers, without those of biases and norms."""
-    masks = engine.state.masks
-    return ((layer.name, masks[layer.name]) for layer in engine.plan.layers if layer.name in masks)
+    """The masks of layers, without those of biases and norms, and of what processes share out."""
+    names = [layer.name for layer in engine.plan.layers]
+    masks = {n: mask for n, mask in engine.state.masks.items() if not is_sharded(mask)}
+    return ((name, masks[name]) for name in names if name in masks)
 
 
 def _histograms(logger: Any) -> Any:

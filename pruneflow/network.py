@@ -17,9 +17,10 @@ from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.criteria import CRITERIA, Criterion
 from pruneflow.pruning.gathering import GatheredScore
 from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
-from pruneflow.pruning.masks import Masks, count_zeros, is_finite
+from pruneflow.pruning.masks import Masks, not_finite, unlike, zeros_of
 from pruneflow.pruning.oneshot.calibration import Calibration
 from pruneflow.pruning.scoring import streams
+from pruneflow.pruning.shards import fitted, like, local, ranks_of
 from pruneflow.state import PruneState
 
 
@@ -61,9 +62,9 @@ class Network:
                 raise ResumeError(
                     f"the checkpoint's mask of '{name}' fits no weight of this network"
                 )
-        state.masks = {name: mask.to(self.weights[name]) for name, mask in state.masks.items()}
+        self._place_masks()
         for totals in state.scores.values():
-            totals.update({n: total.to(self.weights[n].device) for n, total in totals.items()})
+            totals.update({name: fitted(t, self.weights[name]) for name, t in totals.items()})
         self._exact: set[int] = set()
         self._pair_up()
 
@@ -76,9 +77,10 @@ class Network:
         if optimizer is not None and len(self.optimizers) > 1:  # a graph may need the others
             weights, masks = moved_by(optimizer, self.weights.values(), weights, masks)
         if weights:
-            torch._foreach_mul_(weights, masks)
+            parts = list(map(local, weights))
+            torch._foreach_mul_(parts, list(map(local, masks)))
             if late or id(optimizer) not in self._exact:
-                torch._foreach_add_(weights, 0.0)  # -0.0 + 0.0 is +0.0
+                torch._foreach_add_(parts, 0.0)  # -0.0 + 0.0 is +0.0
         if late and optimizer is not None:  # gradients that were not masked have filled it
             mask_memory(optimizer, dict(zip(weights, masks, strict=True)))
 
@@ -91,7 +93,7 @@ class Network:
         """
         masks = self.state.masks
         pairs = [
-            (gradient, masks[name])
+            (local(gradient), local(masks[name]))
             for name in (masks if names is None else names)
             if name in masks and (gradient := self.weights[name].grad) is not None
         ]
@@ -126,8 +128,9 @@ class Network:
         quota = self.remaining(quota)
         how = CRITERIA[criterion]
         scores = streams(self.scored(names, how, key), self.state.masks, how, self.generator)
-        shapes = {name: tuple(self.weights[name].shape) for name in names}
-        pruned = granularity.choose(scores, shapes, quota)
+        weights = {name: self.weights[name] for name in names}
+        shapes = {name: tuple(local(weight).shape) for name, weight in weights.items()}
+        pruned = granularity.choose(scores, shapes, quota, ranks_of(weights))
         self.install({name: pruned.pop(name).logical_not_() for name in names})
         if isinstance(how, GatheredScore) and how.since != "start":
             self.state.scores.pop(key, None)
@@ -166,13 +169,13 @@ class Network:
         if not isinstance(how, GatheredScore):
             return {name: self.weights[name] for name in names}
         gathered = how.of(names, self.state.scores.get(key, {}), self.state.clock)
-        return {name: total.to(self.weights[name].device) for name, total in gathered.items()}
+        return {name: fitted(total, self.weights[name]) for name, total in gathered.items()}
 
     def freeze(self, names: Sequence[str]) -> None:
         """Fix masks; a layer without one takes the zeros its weights hold."""
         fresh = [name for name in names if name not in self.state.masks]
         self.require_finite(fresh)
-        self.install({name: self.weights[name].detach().ne(0) for name in fresh})
+        self.install({name: local(self.weights[name]).ne(0) for name in fresh})
         self.state.frozen.update(names)
 
     @torch.no_grad()
@@ -182,7 +185,7 @@ class Network:
         for average in self.average_modules():
             parameters = dict(average.named_parameters())
             for name, mask in self.state.masks.items():
-                parameters[name].mul_(mask).add_(0.0)
+                local(parameters[name]).mul_(local(mask)).add_(0.0)
         masked = dict(zip(self._masked, self._masks, strict=True))
         self._exact = {id(o) for o in self.optimizers if mask_memory(o, masked)}
 
@@ -200,7 +203,7 @@ class Network:
                     "parameter any more: recipes cannot follow a change of architecture"
                 )
         self.weights = current
-        self.state.masks = {n: mask.to(current[n]) for n, mask in self.state.masks.items()}
+        self._place_masks()
         self._pair_up()
         self.enforce()
 
@@ -213,37 +216,41 @@ class Network:
         return torch.Generator().manual_seed(seed)
 
     def require_finite(self, names: Iterable[str]) -> None:
-        for name in names:
-            if not is_finite(self.weights[name]):
-                raise NonFiniteError(
-                    f"'{name}' holds NaN or infinite weights at step "
-                    f"{self.state.clock}: the training diverged (a lower "
-                    "learning rate or gradient clipping may help)"
-                )
+        if bad := not_finite({name: self.weights[name] for name in names}):
+            raise NonFiniteError(
+                f"'{bad[0]}' holds NaN or infinite weights at step {self.state.clock}: the "
+                "training diverged (a lower learning rate or gradient clipping may help)"
+            )
 
     def install(self, kept: Mapping[str, torch.Tensor]) -> None:
-        """Make masks of booleans (True where a weight is kept), in place where there is one."""
+        """Make masks of booleans (True where what is here is kept), in place where there is one."""
         masks = self.state.masks
+        frozen = {name: masks[name] for name in kept if name in self.state.frozen}
+        if changed := unlike(frozen, kept):
+            raise FrozenMaskError(
+                f"the mask of '{changed[0]}' is frozen, but at step {self.state.clock} it was "
+                "about to change"
+            )
         for name, keep in kept.items():
-            if name in self.state.frozen and not torch.equal(keep, masks[name].view_as(keep).ne(0)):
-                raise FrozenMaskError(
-                    f"the mask of '{name}' is frozen, but at step {self.state.clock} it was "
-                    "about to change"
-                )
-        for name, keep in kept.items():
-            shaped = keep.view(self.weights[name].shape)
+            weight = local(self.weights[name])
+            shaped = keep.view(weight.shape)
             if name in masks:
-                masks[name].copy_(shaped)
+                local(masks[name]).copy_(shaped)
             else:
-                masks[name] = shaped.to(self.weights[name])
+                masks[name] = like(shaped.to(weight), self.weights[name])
         self._pair_up()
         self.enforce()
+
+    def _place_masks(self) -> None:
+        masks = self.state.masks
+        for name, mask in masks.items():
+            masks[name] = fitted(mask, self.weights[name]).to(self.weights[name].dtype)
 
     def _pair_up(self) -> None:
         masks: Masks = self.state.masks
         self._masked: list[torch.Tensor] = [self.weights[name] for name in masks]
         self._masks = list(masks.values())
-        self.zeros = {name: count_zeros(mask) for name, mask in masks.items()}
+        self.zeros = zeros_of(masks)
 
     def average_modules(self) -> Iterator[nn.Module]:
         """The averaged copies of the network themselves."""

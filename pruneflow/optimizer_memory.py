@@ -10,6 +10,7 @@ from torch import optim
 from torch.optim import Optimizer
 
 from pruneflow.errors import TrainingError
+from pruneflow.pruning.shards import local
 from pruneflow.state import detached_copy
 from pruneflow.structure import slice_tensor
 
@@ -43,7 +44,7 @@ def mask_memory(optimizer: Optimizer, masks: Mapping[torch.Tensor, torch.Tensor]
     for weight, mask in masks.items():
         for value in optimizer.state.get(weight, {}).values():
             if isinstance(value, torch.Tensor) and value.shape == weight.shape:
-                value.mul_(mask)
+                local(value).mul_(local(mask))
     return type(optimizer) in BY_ELEMENT
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from pruneflow.errors import TrainingError
+from pruneflow.pruning.shards import fitted, is_sharded, local
 from pruneflow.state import Snapshot, detached_copy
 
 
@@ -48,11 +50,26 @@ def restore(
     """
     for name, tensor in tensors_of(model).items():
         if name in snapshot["tensors"]:
-            tensor.copy_(snapshot["tensors"][name])
+            local(tensor).copy_(local(fitted(snapshot["tensors"][name], tensor)))
     for optimizer, kept in zip(optimizers, snapshot["optimizers"], strict=True):
         try:
-            optimizer.load_state_dict(detached_copy(kept))
+            optimizer.load_state_dict(detached_copy(_fitted_memory(kept, optimizer)))
         except ValueError as error:
             raise TrainingError(f"cannot rewind the optimizer: {error}") from None
     for average, kept in zip(averages, snapshot["averages"], strict=False):
         average.load_state_dict(kept)
+
+
+def _fitted_memory(kept: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """An optimizer's state of which that of each parameter is shared out like it."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    memory = {
+        place: {
+            key: fitted(value, weights[place])
+            if is_sharded(weights[place]) and getattr(value, "shape", None) == weights[place].shape
+            else value
+            for key, value in values.items()
+        }
+        for place, values in kept["state"].items()
+    }
+    return {**kept, "state": memory}

@@ -9,6 +9,7 @@ import torch
 
 from pruneflow.errors import ResumeError
 from pruneflow.pruning.masks import Masks
+from pruneflow.pruning.shards import whole
 
 VERSION = 2
 
@@ -50,8 +51,11 @@ class PruneState:
     journal: list[dict[str, Any]] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain containers and tensors; masks as booleans."""
-        return {
+        """Plain containers and tensors; masks as booleans.
+
+        Where processes share out weights all have to call this, and what process 0 gets is whole.
+        """
+        state = {
             "version": VERSION,
             "clock": self.clock,
             "rate_clock": self.rate_clock,
@@ -66,6 +70,8 @@ class PruneState:
             "unsettled_rewind": self.unsettled_rewind,
             "journal": [dict(entry) for entry in self.journal],
         }
+        whole_state: dict[str, Any] = whole(state)
+        return whole_state
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> PruneState:

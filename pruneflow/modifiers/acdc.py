@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pruneflow.modifiers.base import modifier
 from pruneflow.modifiers.events import Event
@@ -36,6 +36,11 @@ class ACDC(SparsityLevel):
     start: Moment = option(Instant(), "the first compression, after a warm-up", parse_time("10%"))
     phase: Time = option(Duration(), "length of a phase", parse_time("5ep"))
     end: Moment = option(Instant(), "no compression is later than this", parse_time("85%"))
+
+    @property
+    def needs_whole(self) -> tuple[str, Any] | None:
+        """See base class."""
+        return ("allocation", self.allocation) if self.allocation == "lamp" else None
 
     def span(self, site: Site) -> tuple[int, int]:
         """See base class."""

@@ -33,6 +33,8 @@ class Modifier:
     paper: ClassVar[str] = ""
     example: ClassVar[Mapping[str, Any]] = {}
     owns_masks: ClassVar[bool] = False
+    resolved: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say nothing beyond the events and duties which the modifier is compiled to."""
 
     name: str = field(kw_only=False)
 
@@ -50,6 +52,11 @@ class Modifier:
     def needs_groups(self) -> bool:
         """Whether it needs to know which channels of the network go together."""
         return False
+
+    @property
+    def needs_whole(self) -> tuple[str, Any] | None:
+        """The field, and its value, that only a process which holds whole weights can do."""
+        return "type", self.type
 
     def check(self) -> Sequence[tuple[str, str]]:
         """Mistakes that show without a network, as pairs of field and message."""

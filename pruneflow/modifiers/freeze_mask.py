@@ -29,6 +29,10 @@ class FreezeMask(TargetedModifier):
 
     start: Moment = option(Instant(), "from when on", parse_time("0st"))
 
+    @property
+    def needs_whole(self) -> None:
+        """See base class."""
+
     def span(self, site: Site) -> tuple[int, int]:
         """See base class."""
         start = site.step(self, "start")

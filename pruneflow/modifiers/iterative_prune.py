@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pruneflow.modifiers.base import TargetedModifier, modifier
 from pruneflow.modifiers.channels import not_of_weights
@@ -52,6 +52,7 @@ class IterativePrune(SpreadsZeros, TargetedModifier):
     paper = "Frankle & Carbin 2019, arXiv:1803.03635; Renda et al. 2020, arXiv:2003.02389"
     example = {"rounds": 2, "every": "1ep", "rewind_to": "init"}
     owns_masks = True
+    resolved = frozenset({"every", "rounds", "sparsity", "fraction", "start", "allocation"})
 
     every: Time = option(Duration(), "training between two prunings")
     rounds: int | None = option(Count(1), "number of prunings; or give 'sparsity'", None)
@@ -119,6 +120,11 @@ class IterativePrune(SpreadsZeros, TargetedModifier):
                 )
             )
         return found
+
+    @property
+    def needs_whole(self) -> tuple[str, Any] | None:
+        """See base class."""
+        return ("control", self.control) if self.control.startswith("random") else None
 
     def span(self, site: Site) -> tuple[int, int]:
         """See base class."""

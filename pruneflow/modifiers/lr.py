@@ -59,6 +59,10 @@ class LearningRate(Modifier):
     )
     warmup: Time = option(Duration(), "linear warm-up at the beginning", parse_time("0st"))
 
+    @property
+    def needs_whole(self) -> None:
+        """See base class."""
+
     def check(self) -> Sequence[tuple[str, str]]:
         """See base class."""
         needs = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pruneflow.modifiers.base import modifier
 from pruneflow.modifiers.channels import (
@@ -42,6 +42,12 @@ class Prune(SpreadsZeros, SparsityRamp):
     paper = "Zhu & Gupta 2017, arXiv:1710.01878"
     example = {"sparsity": 0.5, "start": "1ep", "end": "3ep", "every": "1ep"}
     owns_masks = True
+    resolved = frozenset(
+        {
+            "sparsity", "initial_sparsity", "milestones", "schedule", "power",
+            "start", "end", "every", "allocation",
+        }
+    )  # fmt: skip
 
     criterion: str = option(Choice(CRITERIA), "which weights go first", "magnitude")
     allocation: str = option(Choice(ALLOCATIONS), "how zeros are spread over layers", "global")
@@ -76,6 +82,15 @@ class Prune(SpreadsZeros, SparsityRamp):
     def needs_groups(self) -> bool:
         """See base class."""
         return self.granularity.by_group
+
+    @property
+    def needs_whole(self) -> tuple[str, Any] | None:
+        """See base class."""
+        if not self.granularity.by_row:
+            return "granularity", self.granularity
+        if self.regrow:
+            return "regrow", self.regrow
+        return ("allocation", self.allocation) if self.allocation == "lamp" else None
 
     def events(self, site: Site) -> Sequence[Event]:
         """See base class."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pruneflow.modifiers.base import TargetedModifier, modifier
 from pruneflow.modifiers.duties import GradientSpan
@@ -36,6 +36,11 @@ class Regularize(SpanModifier, TargetedModifier):
 
     kind: str = option(Choice(PENALTIES), "what is small where many weights are zero")
     strength: float = option(Number(0, above=True), "multiplies the penalty")
+
+    @property
+    def needs_whole(self) -> tuple[str, Any] | None:
+        """See base class."""
+        return ("kind", self.kind) if self.kind == "group_lasso" else None
 
     def events(self, site: Site) -> Sequence[Event]:
         """See base class."""

@@ -57,6 +57,10 @@ class Trainable(SpanModifier, TargetedModifier):
 
     value: bool = option(OnlyFalse(), "whether they train")
 
+    @property
+    def needs_whole(self) -> None:
+        """See base class."""
+
     def events(self, site: Site) -> Sequence[Event]:
         """See base class."""
         self._names(site)

@@ -29,6 +29,10 @@ class WeightDecay(SpanModifier):
     value: float | None = option(Number(0), "the weight decay", None)
     factor: float | None = option(Number(0), "multiplies the module's own weight decay", None)
 
+    @property
+    def needs_whole(self) -> None:
+        """See base class."""
+
     def check(self) -> Sequence[tuple[str, str]]:
         """See base class."""
         if (self.value is None) == (self.factor is None):

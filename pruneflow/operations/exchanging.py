@@ -10,6 +10,7 @@ import torch
 from pruneflow.network import Network
 from pruneflow.pruning.growth import GROWTHS
 from pruneflow.pruning.masks import chunks, is_finite
+from pruneflow.pruning.shards import local
 from pruneflow.pruning.threshold import lowest
 from pruneflow.timeline import exact, nearest
 
@@ -55,7 +56,8 @@ def exchange(network: Network, names: Sequence[str], share: float, growth: str, 
 
 def grow_all(network: Network, names: Sequence[str]) -> None:
     """Let every pruned weight grow back, from zero and with no momentum."""
-    network.install({n: torch.ones_like(network.weights[n], dtype=torch.bool) for n in names})
+    parts = {name: local(network.weights[name]) for name in names}
+    network.install({n: torch.ones_like(part, dtype=torch.bool) for n, part in parts.items()})
 
 
 def shuffle_masks(network: Network, names: Sequence[str]) -> None:

@@ -36,6 +36,15 @@ def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
     return [name for name, count in zip(tensors, counts, strict=True) if count]
 
 
+def unlike(masks: Mapping[str, torch.Tensor], kept: Mapping[str, torch.Tensor]) -> list[str]:
+    """The names of masks that differ, on whatever process, from booleans: its part of others."""
+    found = torch.tensor(
+        [not torch.equal(local(m).ne(0).view_as(kept[n]), kept[n]) for n, m in masks.items()]
+    )
+    counts = ranks_of(masks).sum(found.long()).tolist()
+    return [name for name, count in zip(masks, counts, strict=True) if count]
+
+
 def _is_bad(chunk: torch.Tensor) -> bool:
     if not chunk.numel():
         return False

@@ -9,7 +9,8 @@ import torch
 
 from pruneflow.pruning.criteria import Criterion
 from pruneflow.pruning.masks import chunks
-from pruneflow.pruning.threshold import Scores
+from pruneflow.pruning.shards import offset
+from pruneflow.pruning.threshold import CHUNK, Scores
 
 
 def streams(
@@ -24,16 +25,18 @@ def streams(
     scores of all exactly, so that they compare.
 
     Args:
-        weights: The layers' weights.
+        weights: The layers' weights; of those that are shared out, what this process holds is
+            scored.
         masks: Masks of those that have one.
         criterion: Scores a flat chunk of weights.
         generator: A fresh generator for a layer, the same one at every call.
     """
-    samples = [criterion(w.detach().reshape(-1)[:1], generator(n)) for n, w in weights.items()]
+    samples = [criterion(next(chunks(w))[:1], generator(n)) for n, w in weights.items()]
     dtype = reduce(torch.promote_types, (sample.dtype for sample in samples))
 
     def scores(name: str) -> Iterator[torch.Tensor]:
         noise = generator(name)
+        _skip(criterion, weights[name], noise)
         mask = masks.get(name)
         kept = iter(()) if mask is None else chunks(mask)
         for chunk in chunks(weights[name]):
@@ -46,3 +49,15 @@ def streams(
             )
 
     return {name: partial(scores, name) for name in weights}
+
+
+def _skip(criterion: Criterion, weight: torch.Tensor, noise: torch.Generator) -> None:
+    """Draw the noise of the rows that processes before this one hold."""
+    ahead = offset(weight)
+    before = noise.get_state()
+    first = next(chunks(weight))
+    criterion(first.new_zeros(min(ahead, 1)), noise)
+    if torch.equal(noise.get_state(), before):
+        return  # it draws none
+    for start in range(1, ahead, CHUNK):
+        criterion(first.new_zeros(min(CHUNK, ahead - start)), noise)

@@ -1,22 +1,56 @@
 """Weights whose rows are shared out among processes, as ``fully_shard`` leaves them.
 
 Such a weight is a ``DTensor`` with the one placement ``Shard(0)``: every process holds some of
-its rows, one after the other, perhaps none. Everything else here is a plain tensor.
+its rows, one after the other, perhaps none. Every other tensor is whole on each of them.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
-
-from pruneflow.pruning.ranks import ALONE, Ranks
+from torch import distributed
 
 if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
     from torch.distributed.tensor import DTensor
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Processes of which each holds the rows after those of the one before.
+
+    Attributes:
+        rank: This process.
+        size: How many there are.
+        group: How they talk; None for a process that holds all rows.
+        device: Where numbers have to be for that.
+    """
+
+    rank: int = 0
+    size: int = 1
+    group: ProcessGroup | None = None
+    device: str = "cpu"
+
+    def sum(self, counts: torch.Tensor) -> torch.Tensor:
+        """The sums over all processes, on each of them: of whole numbers, so in any order."""
+        if self.group is None:
+            return counts
+        total = counts.to(self.device, copy=True)
+        distributed.all_reduce(total, group=self.group)
+        return total.to(counts.device)
+
+    def total(self, count: int) -> int:
+        """The sum of one number."""
+        return int(self.sum(torch.tensor([count])))
+
+
+ALONE = Ranks()
+"""One process that holds everything."""
 
 
 def is_sharded(tensor: torch.Tensor) -> bool:
@@ -73,7 +107,8 @@ def whole(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: whole(part) for key, part in tree.items()}
     if isinstance(tree, list | tuple):
-        return type(tree)(whole(part) for part in tree)
+        parts = [whole(part) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return tree
 
 
@@ -107,7 +142,7 @@ def ranks_of(weights: Mapping[str, torch.Tensor]) -> Ranks:
     mesh = next(iter(sharded.values())).device_mesh
     for name, weight in sharded.items():
         if not _is_by_rows(weight):
-            placed = ", ".join(map(str, weight.placements))
+            placed = ", ".join(map(repr, weight.placements))
             raise ValueError(
                 f"'{name}' is placed as ({placed}), and a recipe can follow (Shard(dim=0),) "
                 "alone: call fully_shard with a mesh of one dimension and no other parallelism"

@@ -17,7 +17,7 @@ import torch
 
 from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.lamp import lamp
-from pruneflow.pruning.ranks import ALONE, Ranks
+from pruneflow.pruning.shards import ALONE, Ranks
 
 CHUNK = 1 << 18
 """Scores looked at together: few enough for them to stay in a processor's cache."""
@@ -35,7 +35,7 @@ def select(
     scores: Mapping[str, Scores],
     quota: Quota,
     spared: Mapping[str, torch.Tensor] | None = None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks | None = None,
 ) -> dict[str, torch.Tensor]:
     """Which weights a quota prunes.
 
@@ -43,12 +43,13 @@ def select(
         scores: A pass over the scores of each layer, or of the rows that this process holds.
         quota: How many are to go: by layer, or together under each layer's cap.
         spared: Flat booleans for each layer, True where a weight goes after all others.
-        ranks: Who holds the layers' other rows.
+        ranks: Who holds the layers' other rows, if this process holds some of them.
 
     Returns:
         For each layer a flat boolean tensor, True where pruned; together exactly
         ``quota.zeros``. Among equal scores the lower index goes first, then the earlier layer.
     """
+    ranks = ranks or ALONE
     if quota.lamp and quota.layers is None:
         # LAMP says how many go of each layer, its own scores say which: rounding changes no order.
         compared = {name: _whole(lamp(torch.cat(list(start())))) for name, start in scores.items()}
@@ -89,7 +90,7 @@ def _above(start: Scores, spared: torch.Tensor) -> Iterator[torch.Tensor]:
         at += chunk.numel()
 
 
-def lowest(scores: Sequence[Scores], k: int, ranks: Ranks = ALONE) -> list[torch.Tensor]:
+def lowest(scores: Sequence[Scores], k: int, ranks: Ranks | None = None) -> list[torch.Tensor]:
     """Mark the ``k`` lowest scores of several tensors, ties by tensor and index.
 
     Scores may be infinite; they must not be NaN.
@@ -97,11 +98,12 @@ def lowest(scores: Sequence[Scores], k: int, ranks: Ranks = ALONE) -> list[torch
     Args:
         scores: A pass over each tensor, or over the rows of it that this process holds.
         k: How many, on all processes together.
-        ranks: Who holds the other rows.
+        ranks: Who holds the other rows, if this process holds some.
 
     Raises:
         ValueError: There are fewer than ``k`` scores.
     """
+    ranks = ranks or ALONE
     sizes = [sum(chunk.numel() for chunk in start()) for start in scores]
     total = ranks.total(sum(sizes))
     if not 0 <= k <= total:

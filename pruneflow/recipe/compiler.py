@@ -17,6 +17,7 @@ from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.ledger import Ledger
 from pruneflow.recipe.length import with_length
 from pruneflow.recipe.plan import Plan, PlannedEvent
+from pruneflow.recipe.sharding import unshardable
 from pruneflow.timeline import Horizon
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def compile_for(
             modifier.require_module(model)
         except FieldError as error:
             problems.append(recipe.problem(modifier, error))
-    if problems:
+    if problems := [*problems, *unshardable(recipe, plan, model)]:
         raise PlanError(problems)
     return plan
 

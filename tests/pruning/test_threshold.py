@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from pruneflow.pruning import masks
 from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.masks import chunks
+from pruneflow.pruning.shards import Ranks
 from pruneflow.pruning.threshold import Scores, lowest, select
+from tests.pruning.ranks import on_ranks, shared_out
 from tests.strategies import DTYPES, weight_lists
 
 
@@ -93,6 +95,35 @@ def test_select_by_layer_is_lowest_by_layer(case: tuple[list[torch.Tensor], int]
     for index, tensor in enumerate(tensors):
         [expected] = by_stable_sort([tensor], wanted[str(index)])
         assert marks[str(index)].tolist() == expected
+
+
+@given(lowest_cases(), st.integers(1, 5))
+@example(([torch.zeros(1), torch.ones(3)], 2), 4)
+def test_ranks_that_share_out_the_rows_mark_the_same_together(
+    case: tuple[list[torch.Tensor], int], size: int
+) -> None:
+    tensors, k = case
+
+    def work(ranks: Ranks) -> list[torch.Tensor]:
+        return lowest(passes(shared_out(tensors, ranks)), k, ranks)
+
+    together = [torch.cat(parts).tolist() for parts in zip(*on_ranks(size, work), strict=True)]
+    assert together == by_stable_sort(tensors, k)
+
+
+@given(capped_cases(), st.integers(1, 3))
+def test_ranks_that_share_out_the_rows_keep_the_caps_together(
+    case: tuple[list[torch.Tensor], Quota], size: int
+) -> None:
+    tensors, quota = case
+
+    def work(ranks: Ranks) -> list[torch.Tensor]:
+        starts = passes(shared_out(tensors, ranks))
+        named = {str(at): start for at, start in enumerate(starts)}
+        return list(select(named, quota, ranks=ranks).values())
+
+    together = [torch.cat(parts).tolist() for parts in zip(*on_ranks(size, work), strict=True)]
+    assert together == by_greed(tensors, quota)
 
 
 @given(weight_lists(), st.integers(1, 5))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneflow.pruning.allocation import Allocation, Guard, Quota, Sparsity
@@ -20,6 +21,7 @@ from pruneflow.registry import Registry
 if TYPE_CHECKING:
     import torch
 
+    from pruneflow.pruning.shards import Ranks
     from pruneflow.pruning.threshold import Scores
 
 Shape = tuple[int, ...]
@@ -33,11 +35,13 @@ class Granularity(ABC):
         schema: Of that form, for editors: JSON Schema.
         by_group: Whether what goes together reaches over layers, so that the network's groups
             of channels stand for layers wherever one is asked for.
+        by_row: Whether it can choose where other processes hold some of the rows.
     """
 
     form: ClassVar[str]
     schema: ClassVar[Mapping[str, Any]]
     by_group: ClassVar[bool] = False
+    by_row: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -109,7 +113,11 @@ class Granularity(ABC):
 
     @abstractmethod
     def choose(
-        self, scores: Mapping[str, Scores], shapes: Mapping[str, Shape], quota: Quota
+        self,
+        scores: Mapping[str, Scores],
+        shapes: Mapping[str, Shape],
+        quota: Quota,
+        ranks: Ranks | None = None,
     ) -> dict[str, torch.Tensor]:
         """Which weights a quota of this granularity prunes.
 
@@ -117,6 +125,7 @@ class Granularity(ABC):
             scores: A pass over the scores of each layer; -inf where a weight is pruned already.
             shapes: Of the layers' weights.
             quota: How many are to go.
+            ranks: Who holds the layers' other rows, if this process holds some of them.
 
         Returns:
             For each layer a flat boolean tensor, True where pruned; together exactly
@@ -136,7 +145,7 @@ def gathered(start: Scores, shape: Shape) -> torch.Tensor:
     """All scores of a layer, as its matrix."""
     import torch
 
-    return torch.cat(list(start())).view(shape).movedim(1, -1).reshape(shape[0], -1)
+    return torch.cat(list(start())).view(shape).movedim(1, -1).reshape(shape[0], prod(shape[1:]))
 
 
 def flat(matrix: torch.Tensor, shape: Shape) -> torch.Tensor:

@@ -14,6 +14,7 @@ from pruneflow.pruning.scope import Layer
 if TYPE_CHECKING:
     import torch
 
+    from pruneflow.pruning.shards import Ranks
     from pruneflow.pruning.threshold import Scores
 
 WORD = "channel"
@@ -49,9 +50,13 @@ class Channel(OneWord):
             raise ValueError(f"counting each channel as one weight, {error}") from None
 
     def choose(
-        self, scores: Mapping[str, Scores], shapes: Mapping[str, Shape], quota: Quota
+        self,
+        scores: Mapping[str, Scores],
+        shapes: Mapping[str, Shape],
+        quota: Quota,
+        ranks: Ranks | None = None,
     ) -> dict[str, torch.Tensor]:
         """See base class."""
         from pruneflow.pruning.threshold import select
 
-        return select(scores, quota)
+        return select(scores, quota, ranks=ranks)

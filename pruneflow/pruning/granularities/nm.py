@@ -21,6 +21,7 @@ from pruneflow.pruning.scope import Layer
 if TYPE_CHECKING:
     import torch
 
+    from pruneflow.pruning.shards import Ranks
     from pruneflow.pruning.threshold import Scores
 
 LARGEST = 32
@@ -48,6 +49,8 @@ class NM(Granularity):
         "pattern": f"^({_PATTERN})$",
         "patternErrorMessage": f'"n:m" with n < m <= {LARGEST}; "2:4" leaves two of every four',
     }
+
+    by_row: ClassVar[bool] = True
 
     n: int
     m: int
@@ -109,13 +112,17 @@ class NM(Granularity):
         return replace(quota, caps=caps)
 
     def choose(
-        self, scores: Mapping[str, Scores], shapes: Mapping[str, Shape], quota: Quota
+        self,
+        scores: Mapping[str, Scores],
+        shapes: Mapping[str, Shape],
+        quota: Quota,
+        ranks: Ranks | None = None,
     ) -> dict[str, torch.Tensor]:
         """See base class."""
         from pruneflow.pruning.threshold import select
 
         spared = {name: self._spared(start, shapes[name]) for name, start in scores.items()}
-        return select(scores, quota, spared)
+        return select(scores, quota, spared, ranks)
 
     def _spared(self, start: Scores, shape: Shape) -> torch.Tensor:
         """The n highest of every group, but what is pruned; booleans in the order of indices."""

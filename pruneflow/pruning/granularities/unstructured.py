@@ -13,6 +13,7 @@ from pruneflow.pruning.granularities.one_word import OneWord
 if TYPE_CHECKING:
     import torch
 
+    from pruneflow.pruning.shards import Ranks
     from pruneflow.pruning.threshold import Scores
 
 WORD = "unstructured"
@@ -24,6 +25,7 @@ class Unstructured(OneWord):
     """Every weight for itself: the lowest go, wherever they are."""
 
     form: ClassVar[str] = WORD
+    by_row: ClassVar[bool] = True
 
     def __str__(self) -> str:
         return WORD
@@ -33,12 +35,16 @@ class Unstructured(OneWord):
         return True
 
     def choose(
-        self, scores: Mapping[str, Scores], shapes: Mapping[str, Shape], quota: Quota
+        self,
+        scores: Mapping[str, Scores],
+        shapes: Mapping[str, Shape],
+        quota: Quota,
+        ranks: Ranks | None = None,
     ) -> dict[str, torch.Tensor]:
         """See base class."""
         from pruneflow.pruning.threshold import select
 
-        return select(scores, quota)
+        return select(scores, quota, ranks=ranks)
 
 
 UNSTRUCTURED = Unstructured()

@@ -16,6 +16,7 @@ from pruneflow.pruning.scope import Layer
 if TYPE_CHECKING:
     import torch
 
+    from pruneflow.pruning.shards import Ranks
     from pruneflow.pruning.threshold import Scores
 
 
@@ -57,7 +58,11 @@ class WholeUnits(Granularity):
         return quota.each(lambda name, units: units * weights[name])
 
     def choose(
-        self, scores: Mapping[str, Scores], shapes: Mapping[str, Shape], quota: Quota
+        self,
+        scores: Mapping[str, Scores],
+        shapes: Mapping[str, Shape],
+        quota: Quota,
+        ranks: Ranks | None = None,
     ) -> dict[str, torch.Tensor]:
         """See base class."""
         from pruneflow.pruning.masks import chunks
@@ -67,6 +72,7 @@ class WholeUnits(Granularity):
         chosen = select(
             {name: partial(chunks, part) for name, part in sums.items()},
             quota.each(lambda name, zeros: zeros // prod(self.unit(shapes[name]))),
+            ranks=ranks,
         )
         return {
             name: self._spread(chosen.pop(name).view(sums[name].shape), shapes[name])
