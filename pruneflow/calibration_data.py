@@ -117,8 +117,10 @@ def example_of(batches: Iterable[Any]) -> torch.Tensor:
 
 
 def _first_epoch(loader: EpochLoader) -> EpochLoader:
+    """All of it, on every process."""
     fresh = copy.copy(loader)
     fresh.epoch = fresh.position = 0
+    fresh.share = (0, 1)
     return fresh
 
 

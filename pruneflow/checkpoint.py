@@ -15,6 +15,7 @@ from pruneflow import exact_resume
 from pruneflow.callback import RecipeCallback
 from pruneflow.errors import ResumeError
 from pruneflow.lightning_trainer import callbacks, undeclared
+from pruneflow.operations import ranks
 from pruneflow.runfolder import publish, sweep_temporaries, temporary
 
 STATE_KEY = "pruneflow.exact_resume"
@@ -63,7 +64,7 @@ class ExactCheckpoint(Checkpoint):
         state = exact_resume.capture(self._trainer, self._trainer.lightning_module)
         if "results" in state:
             state["results"] |= self._pending
-        return state
+        return {"ranks": ranks.gathered(state)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See base class."""
@@ -76,7 +77,7 @@ class ExactCheckpoint(Checkpoint):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of a run of no update: Lightning does not begin to train."""
-        plan = _recipe(trainer).plan
+        plan = recipe_of(trainer).plan
         if plan is not None and not plan.total:
             self._open(trainer)
             self._saved_at = -1
@@ -86,13 +87,15 @@ class ExactCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out what can be exact here, and restore what a checkpoint brought."""
         self._open(trainer)
-        state, self._restored = self._restored, None
-        if state is not None:
-            if state["world_size"] != trainer.world_size:
+        restored, self._restored = self._restored, None
+        if restored is not None:
+            states = restored["ranks"]
+            if len(states) != trainer.world_size:
                 raise ResumeError(
-                    f"the checkpoint was written by {state['world_size']} processes; "
-                    f"{trainer.world_size} cannot continue it exactly"
+                    f"the checkpoint was written by {len(states)} processes, and "
+                    f"{trainer.world_size} cannot continue it exactly: train on as many devices"
                 )
+            state = states[trainer.global_rank]
             self._pending = dict(state.get("results", {}))
             exact_resume.restore(trainer, pl_module, state)
 
@@ -108,7 +111,7 @@ class ExactCheckpoint(Checkpoint):
         """Save, if it is time and the place allows it."""
         exact_resume.merge_results(trainer, self._pending)
         exact_resume.end_restart(trainer)
-        clock = _recipe(trainer).clock
+        clock = recipe_of(trainer).clock
         stepped, self._seen = clock != self._seen, clock
         if not stepped or not self.every_n_steps:
             return
@@ -132,7 +135,7 @@ class ExactCheckpoint(Checkpoint):
     def _open(self, trainer: Trainer) -> None:
         """Find out what can be exact here, and what is in the folder."""
         self._trainer = trainer
-        self._saved_at = self._seen = _recipe(trainer).clock
+        self._saved_at = self._seen = recipe_of(trainer).clock
         mid_epoch, always = exact_resume.obstacles(trainer)
         self._allowed = (not mid_epoch and not always, not always)
         if always:
@@ -152,14 +155,14 @@ class ExactCheckpoint(Checkpoint):
                 f"{self.folder} holds checkpoints of another run, up to {found[-1].name}: go on "
                 "from the newest of them, or choose another folder"
             )
-        return [path for path in found if path.name <= _name(self._saved_at)]
+        return [path for path in found if path.name <= name_of(self._saved_at)]
 
     def save(self, trainer: Trainer) -> None:
         """Write a checkpoint of this very moment, unless there is one."""
-        clock = _recipe(trainer).clock
+        clock = recipe_of(trainer).clock
         if clock == self._saved_at:
             return
-        path = self.folder / _name(clock)
+        path = self.folder / name_of(clock)
         part = temporary(path)
         trainer.save_checkpoint(part, False)  # not the weights alone; Lightning asks each time
         self._saved_at, self._due = clock, False
@@ -192,11 +195,17 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.stem.removeprefix("step"))
 
 
-def _name(clock: int) -> str:
+def name_of(clock: int) -> str:
+    """What a checkpoint after so many updates is called."""
     return f"step{clock:08d}.ckpt"
 
 
-def _recipe(trainer: Trainer) -> RecipeCallback:
+def recipe_of(trainer: Trainer) -> RecipeCallback:
+    """The recipe that a trainer follows.
+
+    Raises:
+        ResumeError: It follows none.
+    """
     for callback in callbacks(trainer):
         if isinstance(callback, RecipeCallback):
             return callback

@@ -14,7 +14,7 @@ A training loop drives it like this::
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from pruneflow.loss_terms import LossTerms
 from pruneflow.modifiers.duties import Gathering, GradientSpan
 from pruneflow.modifiers.events import Event
 from pruneflow.network import Network
-from pruneflow.operations import gathering, rewinding
+from pruneflow.operations import gathering, ranks, rewinding
 from pruneflow.pruning.masks import digest
 from pruneflow.recipe.plan import AnyDuty, Plan
 from pruneflow.state import PruneState
@@ -80,6 +80,7 @@ class Engine:
         fired = list(self.plan.events_between(self.state.clock, step))
         for event in fired:
             self._loss_terms.detach()  # they watch batches of the training alone
+            ranks.share_buffers(self.network.model)
             self._move_to(event.step)
             self.network.rebind()
             self.plan.recipe.modifiers[event.modifier].fire(event, self.network)
@@ -111,7 +112,7 @@ class Engine:
 
         def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self.settle()
-            self.awaits_gradients = has_gradients and _has_closure(args, kwargs)
+            self.awaits_gradients = has_gradients and gathering.has_closure(args, kwargs)
             if self.awaits_gradients:
                 self.network.mask_gradients()
             elif has_gradients:
@@ -120,7 +121,9 @@ class Engine:
 
         def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self._lending.give_back(optimizer)
-            self.network.apply_masks(optimizer, has_gradients and _has_closure(args, kwargs))
+            self.network.apply_masks(
+                optimizer, has_gradients and gathering.has_closure(args, kwargs)
+            )
             self._require_used(optimizer)
             self.updates += 1
 
@@ -230,7 +233,7 @@ class Engine:
             "sparsity": self.sparsity,
             "nonzeros": self.nonzeros,
             "lr": self.rate,
-            "mask_hash": digest(self.state.masks),
+            "mask_hash": ranks.agreed(digest(self.state.masks), event),
         }
 
     def _now(self, duties: Sequence[AnyDuty]) -> list[AnyDuty]:
@@ -252,8 +255,3 @@ class Engine:
         for key in list(self.state.scores):
             if all(duty.end <= self.state.clock for duty in self._gatherings if duty.key == key):
                 del self.state.scores[key]
-
-
-def _has_closure(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a step was given something that computes gradients."""
-    return bool(len(args) > 1 or kwargs)

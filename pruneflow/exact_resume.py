@@ -26,14 +26,13 @@ _META = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch")
 
 
 def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
-    """The state of everything that Lightning forgets, as plain containers and tensors."""
+    """The state of everything that Lightning forgets in this process, as plain containers."""
     state: dict[str, Any] = {
         "rng": _rng(),
         "loader": _loader_state(trainer),
         "generators": [generator.get_state() for generator in _generators(trainer)],
         "callback_metrics": {k: v.detach().clone() for k, v in trainer.callback_metrics.items()},
         "threads": torch.get_num_threads(),
-        "world_size": trainer.world_size,
     }
     if _mid_epoch(trainer):
         state["results"] = {
@@ -97,7 +96,7 @@ def add_results(trainer: Trainer, pending: dict[str, Any]) -> None:
     device = trainer.lightning_module.device
     for key, kept in pending.items():
         meta = _Metadata(**kept["meta"])
-        meta.sync = _Sync()
+        meta.sync = _Sync(trainer.strategy.reduce, kept["sync"])
         result = _ResultMetric(meta, is_tensor=True).to(device)
         result._update_count = 1
         _merge(result, kept)
@@ -133,8 +132,6 @@ def obstacles(trainer: Trainer) -> tuple[list[str], list[str]]:
         mid_epoch.append("the module's 'on_train_batch_end' comes after the save")
     if getattr(loader, "num_workers", 0):
         mid_epoch.append("worker processes read ahead")
-    if trainer.world_size > 1:
-        always.append("there are several processes, and only one's random state is kept")
     if getattr(loader, "persistent_workers", False):
         always.append("persistent workers keep random state of their own")
     return mid_epoch, always
@@ -204,6 +201,7 @@ def _result_state(result: Any) -> dict[str, Any]:
         "value": result.value.clone(),
         "count": None if count is None else count.clone(),
         "meta": {**meta, "reduce_fx": result.meta.reduce_fx.__name__},
+        "sync": result.meta.sync.should,
     }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import distributed, nn
@@ -11,7 +11,9 @@ from torch.optim import Optimizer
 
 from pruneflow.errors import TrainingError
 from pruneflow.network import Network
+from pruneflow.operations import ranks
 from pruneflow.pruning.masks import is_finite
+from pruneflow.pruning.shards import is_sharded, local
 
 if TYPE_CHECKING:
     from pruneflow.modifiers.duties import Gathering
@@ -57,6 +59,11 @@ def about_to_move(network: Network, optimizer: Optimizer, scaled: bool) -> dict[
     return {name: weight for name, weight in network.weights.items() if id(weight) in own}
 
 
+def has_closure(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an optimizer's step was given something that computes gradients."""
+    return bool(len(args) > 1 or kwargs)
+
+
 @torch.no_grad()
 def gather(network: Network, gatherings: Sequence[Gathering], moved: Collection[str]) -> None:
     """Mask gradients and take them in, where that was not done after the backward pass.
@@ -89,7 +96,7 @@ def _forget_what_accumulates(network: Network, gathering: Gathering, name: str) 
     if mask is None or not is_finite(totals[name]):
         del totals[name]
     else:
-        totals[name].mul_(1 - mask)
+        local(totals[name]).mul_(1 - local(mask))
 
 
 def _take_in(network: Network, gathering: Gathering, name: str) -> None:
@@ -101,7 +108,7 @@ def _take_in(network: Network, gathering: Gathering, name: str) -> None:
         dtype = torch.promote_types(weight.dtype, torch.float32)
         totals[name] = torch.zeros_like(weight, dtype=dtype)
     if is_finite(gradient):
-        gathering.score.gather(totals[name], weight, gradient)
+        gathering.score.gather(*map(local, (totals[name], weight, gradient)))
     elif gathering.score.since == "update":  # which will be skipped
         totals[name].fill_(torch.nan)
 
@@ -109,6 +116,5 @@ def _take_in(network: Network, gathering: Gathering, name: str) -> None:
 def _add_other_ranks(network: Network, gathering: Gathering, name: str) -> None:
     """Take in what other processes gathered: right after backward a gradient is one rank's own."""
     totals = network.state.scores.get(gathering.key, {})
-    alone = not (distributed.is_available() and distributed.is_initialized())
-    if name in totals and not alone and distributed.get_world_size() > 1:
+    if name in totals and ranks.count() > 1 and not is_sharded(totals[name]):
         distributed.all_reduce(totals[name])

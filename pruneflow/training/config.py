@@ -17,6 +17,7 @@ from pruneflow.errors import ConfigError, PruneFlowError, did_you_mean
 from pruneflow.recipe import schema
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.registry import Registry
+from pruneflow.training.devices import processes, resolved
 from pruneflow.training.logger_settings import check_logger
 from pruneflow.training.numbers import check_numbers
 from pruneflow.training.own_files import contents
@@ -29,12 +30,12 @@ from pruneflow.zoo.files import default_root
 from pruneflow.zoo.models import MODELS, OPTIMIZERS, SCHEDULERS, make_optimizer
 
 KEYS = (
-    "seed", "steps_per_epoch", "imports", "ckpt_path", "fresh", "checkpoint",
+    "seed", "steps_per_epoch", "imports", "ckpt_path", "fresh", "share", "checkpoint",
     "model", "data", "optimizer", "trainer", "logger",
 )  # fmt: skip
 T = TypeVar("T")
 
-_IRRELEVANT = ("ckpt_path", "fresh", "checkpoint", "logger")
+_IRRELEVANT = ("ckpt_path", "fresh", "share", "checkpoint", "logger")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RunConfig:
         values: The configuration without its recipe: ``model``, ``data``, ``optimizer``, ...
         recipe: What to prune, and when.
         start: The checkpoint it began from, once it began.
-        threads: Torch threads it runs on, once it began.
+        threads: Torch threads that each of its processes runs on, once it began.
         home: The folder that relative paths are meant from.
         own_files: Hashes of the person's own modules, and of the weights it begins with.
     """
@@ -62,7 +63,7 @@ class RunConfig:
         """Check a composed configuration.
 
         Raises:
-            ConfigError: It has keys that mean nothing, or asks for several processes.
+            ConfigError: It has keys that mean nothing, or a value that cannot be.
         """
         values = {key: value for key, value in tree.items() if key != "recipe"}
         for key in values:
@@ -70,18 +71,19 @@ class RunConfig:
                 raise ConfigError(f"conf: unknown key '{key}'.{did_you_mean(key, KEYS, True)}")
         check_numbers(values)
         check_trainer(values["trainer"])
+        values["trainer"] = resolved(values["trainer"])
         check_logger(values["logger"])
         return cls(values, recipe, home=home, own_files=contents(values, home, recipe.files))
 
     @classmethod
-    def from_lock(cls, lock: Mapping[str, Any]) -> RunConfig:
+    def from_lock(cls, lock: Mapping[str, Any], home: Path = Path()) -> RunConfig:
         """What ``to_lock`` wrote."""
         values = lock["config"]
         import_modules(values["imports"])  # the recipe may be written in their words
         recipe = schema.build(lock["recipe"], str(lock["name"]))
         start = StartingPoint.from_lock(lock.get("start"))
         return replace(
-            cls.from_tree(values, recipe),
+            cls.from_tree(values, recipe, home),
             start=start,
             threads=lock.get("threads"),
             own_files=lock.get("sha256", {}),
@@ -96,8 +98,14 @@ class RunConfig:
             "recipe": self.recipe.to_dict(),
             "start": self.start and self.start.to_lock(),
             "threads": self.threads,
+            "processes": self.processes,
             "sha256": dict(self.own_files),
         }
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return processes(self.values["trainer"])
 
     @property
     def seed(self) -> int:

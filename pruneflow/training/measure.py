@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from pruneflow.callback import RecipeCallback
 from pruneflow.lightning_trainer import undeclared
 from pruneflow.modifiers.events import Event
+from pruneflow.operations import ranks
 from pruneflow.zoo.models import Classifier
 
 
@@ -85,13 +86,16 @@ def accuracy(trainer: Trainer, module: LightningModule) -> float | None:
     if not isinstance(module, Classifier):
         return None
     data = undeclared(trainer).datamodule
+    ranks.share_buffers(module)
     metric = MulticlassAccuracy(module.test_accuracy.num_classes, average="micro")
     weight = next(module.parameters())
-    metric = metric.to(weight.device)
+    where = trainer.strategy.root_device  # where processes can add up what each has counted
+    metric = metric.to(where)
     training = module.training
     module.eval()
     with torch.no_grad():
         for images, labels in data.test_dataloader():
-            metric(module(images.to(weight.device, weight.dtype)), labels.to(weight.device))
+            scores = module(images.to(weight.device, weight.dtype))
+            metric(scores.to(where), labels.to(where))
     module.train(training)
     return float(metric.compute())

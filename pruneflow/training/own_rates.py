@@ -16,7 +16,11 @@ MAX_PLAYED = 1_000_000
 
 
 def own_rates(
-    model: LightningModule, horizon: Horizon, accumulate: int = 1, batches: int | None = None
+    model: LightningModule,
+    horizon: Horizon,
+    accumulate: int = 1,
+    batches: int | None = None,
+    processes: int = 1,
 ) -> list[float]:
     """The rate that the module's own schedulers give to every update, or would give to the first.
 
@@ -29,11 +33,12 @@ def own_rates(
         horizon: Updates in an epoch and in the run.
         accumulate: Batches to an update.
         batches: Batches in an epoch; by default as many as the updates take.
+        processes: How many train together.
     """
     total, each = horizon.total or 0, horizon.steps_per_epoch
     batches = batches or each * accumulate
     try:
-        model.trainer = _StandIn(total, math.ceil(total / each))  # type: ignore[assignment]
+        model.trainer = _StandIn(total, math.ceil(total / each), processes)  # type: ignore[assignment]
         optimizers, schedulers = _unpack(model.configure_optimizers())
         group = optimizers[0].param_groups[0]
         if total > MAX_PLAYED:
@@ -74,12 +79,12 @@ class _Scheduler:
 class _StandIn:
     """What a module may ask of its trainer before training."""
 
-    def __init__(self, steps: int, epochs: int) -> None:
+    def __init__(self, steps: int, epochs: int, processes: int) -> None:
         self.estimated_stepping_batches = steps
         self.max_steps = steps
         self.max_epochs = epochs
         self.num_training_batches = steps // max(epochs, 1)
-        self.accumulate_grad_batches = self.world_size = 1
+        self.accumulate_grad_batches, self.world_size = 1, processes
         self.current_epoch = self.global_step = 0
 
 

@@ -18,6 +18,7 @@ from pruneflow.recipe.plan import Plan
 from pruneflow.timeline import Horizon
 from pruneflow.training import weights
 from pruneflow.training.config import RunConfig
+from pruneflow.training.divided import training_batches
 from pruneflow.training.own_rates import own_rates
 
 MAX_STEPS = 100_000_000
@@ -33,10 +34,12 @@ class Preview:
         plan: What happens when.
         own_rates: The module's own rate at each step of the learning-rate clock, the last one
             for good; empty where it cannot be known without training.
+        processes: How many will train together.
     """
 
     plan: Plan
     own_rates: Sequence[float]
+    processes: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """What ``plan.json`` holds: the plan, and rates as (step, rate) where they change.
@@ -53,7 +56,8 @@ class Preview:
         for event, step in zip(tree["events"], events, strict=True):
             event["lr"] = rates.get(step)
         own = {step: self._own(self.plan.rate_clock(step)) for step in rates}
-        return {**tree, "rates": _changes(rates), "own_rates": _changes(own)}
+        together = {"processes": self.processes} if self.processes > 1 else {}
+        return {**tree, **together, "rates": _changes(rates), "own_rates": _changes(own)}
 
     def _own(self, clock: int) -> float:
         return self.own_rates[min(clock, len(self.own_rates) - 1)]
@@ -98,7 +102,8 @@ def preview(config: RunConfig) -> Preview:
     horizon = _horizon(config, max(1, math.ceil(batches / accumulate)))
     _refuse_endless(config.recipe, horizon)
     plan = compile_for(config.recipe, model, horizon, lightning_trainer.example_of(model))
-    return Preview(plan, own_rates(model, plan.horizon, accumulate, batches))
+    rates = own_rates(model, plan.horizon, accumulate, batches, config.processes)
+    return Preview(plan, rates, config.processes)
 
 
 def _horizon(config: RunConfig, steps_per_epoch: int) -> Horizon:
@@ -111,7 +116,7 @@ def _horizon(config: RunConfig, steps_per_epoch: int) -> Horizon:
 
 
 def _batches(config: RunConfig, data: LightningDataModule) -> int:
-    """Training batches in an epoch.
+    """Training batches of each process in an epoch.
 
     They come from ``steps_per_epoch``, else from the data module's ``num_samples`` and
     ``batch_size``, else from the length of its loader, which loads the data.
@@ -120,12 +125,12 @@ def _batches(config: RunConfig, data: LightningDataModule) -> int:
     steps = config.values["steps_per_epoch"]
     if steps is not None:
         return int(steps * trainer["accumulate_grad_batches"])
-    batches = _declared_batches(data) or _loader_length(data)
+    batches = _declared_batches(data, config.processes) or _loader_length(data, config)
     limit = trainer.get("limit_train_batches", 1.0)
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
-def _declared_batches(data: LightningDataModule) -> int | None:
+def _declared_batches(data: LightningDataModule, processes: int) -> int | None:
     """What a data module says without loading anything, if it speaks our way."""
     samples, size = getattr(data, "num_samples", None), getattr(data, "batch_size", None)
     if not callable(samples) or not isinstance(size, int) or size < 1:
@@ -134,14 +139,14 @@ def _declared_batches(data: LightningDataModule) -> int | None:
         count = samples("train")
     except Exception:  # a method of that name with a meaning of its own
         return None
-    return math.ceil(count / size) if isinstance(count, int) else None
+    return math.ceil(count / (size * processes)) if isinstance(count, int) else None
 
 
-def _loader_length(data: LightningDataModule) -> int:
+def _loader_length(data: LightningDataModule, config: RunConfig) -> int:
     data.prepare_data()
     data.setup("fit")
     try:
-        return len(data.train_dataloader())
+        return training_batches(data, config)
     except TypeError:
         raise ConfigError(
             "the training loader has no length: set steps_per_epoch=N, or give the data module "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pruneflow.training.config import RunConfig
+from pruneflow.training.devices import require_devices
 from pruneflow.training.hardware import require_hardware
 from pruneflow.training.logger_settings import require_logger
 
@@ -14,4 +15,5 @@ def require_here(config: RunConfig) -> None:
         ConfigError: A device or a package is not here; with what to do about it.
     """
     require_hardware(config.values["trainer"])
+    require_devices(config.values["trainer"])
     require_logger(config.values["logger"])

@@ -43,7 +43,8 @@ def begin(config: RunConfig, folder: Path, console: Console) -> tuple[RunConfig,
         return _continued(config, folder, console)
     config = grounded(config)
     checkpoint = config.start.find() if config.start else None
-    threads = config.threads or config.values["trainer"]["threads"] or torch.get_num_threads()
+    threads = config.threads or config.values["trainer"]["threads"]
+    threads = threads or max(1, torch.get_num_threads() // config.processes)
     config = replace(_seeded(config, console), threads=threads)
     runfolder.require_unused(folder)
     lock = config.to_lock()

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from pruneflow.errors import ConfigError, did_you_mean
 from pruneflow.training.hardware import ACCELERATORS, PRECISIONS, SHORT
@@ -16,7 +15,6 @@ from pruneflow.training.hardware import ACCELERATORS, PRECISIONS, SHORT
 OURS = ("threads", "max_epochs", "max_steps")
 """Settings of ``trainer`` that PruneFlow hands on by itself, or keeps."""
 
-_ALL = ("auto", "-1", -1)
 _CHOICES: Mapping[str, Sequence[Any]] = {
     "accelerator": ACCELERATORS,
     "precision": PRECISIONS,
@@ -31,7 +29,7 @@ _TAKEN = {
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:
-    """Refuse settings that do not exist or are not the person's, and several processes.
+    """Refuse settings that do not exist or are not the person's.
 
     Raises:
         ConfigError: There is such a setting.
@@ -45,7 +43,6 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
             raise ConfigError(f"trainer.{key}: Lightning's Trainer has no such setting.{mend}")
     for key, choices in _CHOICES.items():
         _require_choice(trainer, key, choices)
-    require_one_process(trainer)
 
 
 def _require_choice(trainer: Mapping[str, Any], key: str, choices: Sequence[Any]) -> None:
@@ -59,33 +56,3 @@ def _require_choice(trainer: Mapping[str, Any], key: str, choices: Sequence[Any]
 def _written(value: Any) -> str:
     """A value as YAML has it."""
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-
-
-def require_one_process(trainer: Mapping[str, Any]) -> None:
-    """Refuse trainer settings that would start several processes.
-
-    Raises:
-        ConfigError: They would.
-    """
-    devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
-    if trainer.get("strategy", "auto") not in ("auto", None):
-        raise ConfigError(f"trainer.strategy={trainer['strategy']}: one process only, for now")
-    if nodes != 1:
-        raise ConfigError(f"trainer.num_nodes={nodes}: one process only, for now")
-    count = _count(devices, str(trainer.get("accelerator", "auto")))
-    if count is not None and count != 1:
-        found = f" ({count} devices)" if devices in _ALL else ""
-        raise ConfigError(f"trainer.devices={devices}{found}: one process only, for now; write 1")
-
-
-def _count(devices: Any, accelerator: str) -> int | None:
-    """How many devices that asks for, or None where only Lightning can say."""
-    if devices in _ALL:
-        on_gpu = accelerator in ("auto", "gpu", "cuda")
-        return max(1, torch.cuda.device_count()) if on_gpu else 1
-    if isinstance(devices, list | tuple):
-        return len(devices)
-    text = str(devices).strip()
-    if "," in text:
-        return len([part for part in text.split(",") if part.strip()])
-    return int(text) if text.isdigit() else None

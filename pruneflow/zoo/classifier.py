@@ -22,6 +22,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
 }
 SCHEDULERS = ("none", "cosine", "step")
+TIMELESS = ("none", "step")
+"""Those of them that do not look at how long the run is."""
 
 
 class Classifier(LightningModule):
@@ -64,7 +66,8 @@ class Classifier(LightningModule):
         if index == 0:
             self._require_fit(images, labels)
         loss = F.cross_entropy(self(images), labels)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
+        size = len(labels)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], index: int) -> None:
@@ -72,7 +75,8 @@ class Classifier(LightningModule):
         images, labels = batch
         logits = self(images)
         self.val_accuracy(logits, labels)
-        self.log("val_loss", F.cross_entropy(logits, labels), batch_size=len(labels))
+        loss = F.cross_entropy(logits, labels)
+        self.log("val_loss", loss, batch_size=len(labels), sync_dist=True)
         self.log("val_accuracy", self.val_accuracy, prog_bar=True, batch_size=len(labels))
 
     def test_step(self, batch: tuple[torch.Tensor, torch.Tensor], index: int) -> None:

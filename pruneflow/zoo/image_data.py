@@ -27,7 +27,7 @@ class ImageData(LightningDataModule):
     """Images and labels in three splits that are the same for every seed.
 
     Args:
-        batch_size: Images in a training batch.
+        batch_size: Images in a training batch, of one process.
         seed: Seeds the order of training images and how they are augmented, and nothing else.
         root: Where files are, for data that comes in files.
         augment: What is done to training images.
@@ -71,6 +71,10 @@ class ImageData(LightningDataModule):
         """Images in ``train``, ``val`` or ``test``, known without loading them."""
         return self.sizes[split]
 
+    def prepare_data(self) -> None:
+        """Load on one process of a machine first, lest all of them download at once."""
+        self.setup()
+
     def setup(self, stage: str | None = None) -> None:
         """Load what is not loaded yet."""
         if not self._splits:
@@ -80,16 +84,24 @@ class ImageData(LightningDataModule):
         """Shuffled, augmented, resumable batches."""
         return EpochLoader(
             *self._splits["train"], self.batch_size, shuffle=True, seed=self.seed,
-            augment=self.augment, finish=self.finish,
+            augment=self.augment, finish=self.finish, share=self._share(),
         )  # fmt: skip
 
     def val_dataloader(self) -> EpochLoader:
         """Batches to choose by."""
-        return EpochLoader(*self._splits["val"], 1000, finish=self.finish)
+        return self._in_order("val")
 
     def test_dataloader(self) -> EpochLoader:
         """Batches to report on."""
-        return EpochLoader(*self._splits["test"], 1000, finish=self.finish)
+        return self._in_order("test")
+
+    def _in_order(self, split: str) -> EpochLoader:
+        return EpochLoader(*self._splits[split], 1000, finish=self.finish, share=self._share())
+
+    def _share(self) -> tuple[int, int]:
+        """Which of the trainer's processes this is, and how many divide the images."""
+        divided = self.trainer and self.trainer.distributed_sampler_kwargs
+        return (divided["rank"], divided["num_replicas"]) if divided else (0, 1)
 
     def load(self) -> dict[str, Arrays]:
         """Images (n, channels, size, size) and labels (n,) of every split.

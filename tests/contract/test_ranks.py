@@ -1,4 +1,4 @@
-"""The contract of every modifier among several processes: each makes the same masks.
+"""The contract of every modifier among several processes: each makes the same masks, or says so.
 
 Two processes train one network on halves of the data; gradients are averaged over gloo, and each
 process draws other random numbers of its own.
@@ -16,7 +16,10 @@ from torch import distributed, multiprocessing, nn
 from torch.optim import Optimizer
 
 from pruneflow import prune
+from pruneflow.errors import TrainingError
 from pruneflow.modifiers import MODIFIERS
+from pruneflow.modifiers.events import Event
+from pruneflow.operations import ranks as ranks_of_one_run
 from pruneflow.pruning.masks import digest
 from tests.contract.test_modifiers import TOTAL, build, net_of, tree_of
 from tests.loop import OPTIMIZERS, Loop, bits, small_net
@@ -56,6 +59,33 @@ def exchanged_under_ddp() -> str:
     return digest(pruning.engine.state.masks)
 
 
+def torn_apart(rank: int) -> list[Any]:
+    """What is said where one process comes to other weights, and how far it had come."""
+    model = small_net()
+    recipe = {"cut": {"type": "prune", "sparsity": 0.5, "every": "1st", "end": "6st"}}
+    pruning = prune(model, build(recipe), optimizer=adam(model), steps_per_epoch=3, steps=TOTAL)
+    for step in range(1, TOTAL):
+        model(torch.ones(4, 6)).square().mean().backward()
+        pruning.engine.network.optimizers[0].step()
+        if step == 3 and rank == 1:
+            model.fc2.weight.data = model.fc2.weight.data.flip(0)
+        try:
+            pruning.step()
+        except TrainingError as error:
+            return [str(error), step]
+    return []
+
+
+def shared_buffers(rank: int) -> list[list[float]]:
+    """Statistics that each process gathered by itself, before and after they are shared."""
+    norm = nn.BatchNorm1d(2)
+    norm.register_buffer("flags", torch.tensor([rank == 0, rank == 1]))
+    norm(torch.tensor([[1.0, 2.0], [3.0, 4.0 + rank]]))
+    before = [buffer.tolist() for buffer in norm.buffers()]
+    ranks_of_one_run.share_buffers(norm)
+    return [before, [buffer.tolist() for buffer in norm.buffers()]]
+
+
 def adam(model: nn.Module) -> Optimizer:
     return OPTIMIZERS["adam"](model.parameters())
 
@@ -78,6 +108,9 @@ def work(rank: int, meeting: str, folder: str) -> None:
         found[name] = {"hashes": hashes, "journal": str(run.engine.state.journal),
                        "weights": weights}  # fmt: skip
     found["ddp"] = exchanged_under_ddp()
+    found["apart"] = torn_apart(rank)
+    found["buffers"] = shared_buffers(rank)
+    found["gathered"] = ranks_of_one_run.gathered({"rank": rank, "of": [torch.full((rank,), 7)]})
     torch.save(found, Path(folder) / f"{rank}.pt")
     distributed.destroy_process_group()
 
@@ -104,3 +137,35 @@ def test_weights_that_grow_by_gradients_are_the_same_everywhere(
     ranks: list[dict[str, Any]],
 ) -> None:
     assert ranks[0]["ddp"] == ranks[1]["ddp"]
+
+
+def test_other_masks_on_one_process_are_an_error_on_all_that_names_event_and_rank(
+    ranks: list[dict[str, Any]],
+) -> None:
+    assert ranks[0]["apart"] == ranks[1]["apart"]
+    message, step = ranks[0]["apart"]
+    assert message.startswith(
+        "modifiers.cut: after its event 'prune' at step 3 rank 1 has other masks than rank 0. "
+    )
+    assert step == 3
+
+
+def test_buffers_are_those_of_the_first_process_once_they_are_shared(
+    ranks: list[dict[str, Any]],
+) -> None:
+    (first, shared), (other, same) = (found["buffers"] for found in ranks)
+    assert first != other
+    assert shared == same == first
+
+
+def test_every_process_knows_what_each_of_them_has(ranks: list[dict[str, Any]]) -> None:
+    found = [[each["rank"], each["of"][0].tolist()] for each in ranks[0]["gathered"]]
+    assert found == [[0, []], [1, [7]]]
+    assert str(ranks[0]["gathered"]) == str(ranks[1]["gathered"])
+
+
+def test_a_process_by_itself_asks_nobody() -> None:
+    event = Event(3, "cut", "prune")
+    assert ranks_of_one_run.count() == 1
+    assert ranks_of_one_run.agreed("abc", event) == "abc"
+    assert ranks_of_one_run.gathered({"a": 1}) == [{"a": 1}]

@@ -39,17 +39,18 @@ def test_other_numbers_in_the_same_recipe_are_refused() -> None:
         run(Path("one"), tree=other, max_epochs=4)
 
 
-def _forge(folder: Path, **state: Any) -> None:
+def _forge(folder: Path, processes: int = 1, **state: Any) -> None:
     path = newest_checkpoint(folder)
     content = torch.load(path, weights_only=True)
-    content["callbacks"]["pruneflow.exact_resume"].update(state)
+    exact = content["callbacks"]["pruneflow.exact_resume"]
+    exact["ranks"] = [{**exact["ranks"][0], **state}] * processes
     torch.save(content, path)
 
 
 def test_another_world_size_is_refused() -> None:
     run(Path("one"), kill=(21, BEFORE), max_epochs=4)
-    _forge(Path("one"), world_size=2)
-    with pytest.raises(ResumeError, match="written by 2 processes; 1 cannot continue it exactly"):
+    _forge(Path("one"), processes=2)
+    with pytest.raises(ResumeError, match="written by 2 processes, and 1 cannot continue it"):
         run(Path("one"), max_epochs=4)
 
 

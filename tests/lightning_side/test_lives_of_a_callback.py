@@ -119,14 +119,3 @@ def test_layers_are_logged_at_the_recipes_steps_whatever_the_optimizers_count() 
     place = names.index("recipe/layer_sparsity/body.0.weight")
     found = [row.split(",") for row in rows[1:] if row.split(",")[place]]
     assert [row[names.index("step")] for row in found] == ["3"], "loggers count updates from 0"
-
-
-def test_several_processes_are_not_promised_exactness(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pruneflow import exact_resume
-
-    monkeypatch.setattr(pl.Trainer, "world_size", property(lambda self: 2))
-    run = toy.trainer()
-    run.strategy.connect(toy.Toy())
-    monkeypatch.setattr(pl.Trainer, "train_dataloader", property(lambda self: toy.Batches()))
-    _, always = exact_resume.obstacles(run)
-    assert "several processes" in always[0]

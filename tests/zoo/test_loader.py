@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pruneflow.errors import DataError
 from pruneflow.zoo.augment import Augment
 from pruneflow.zoo.loader import EpochLoader
 
@@ -100,3 +101,59 @@ def test_an_epoch_that_was_cut_short_is_over_when_the_next_one_is_named() -> Non
     next(iter(other))
     other.set_epoch(1)
     assert [labels.tolist() for _, labels in other] == epochs[1]
+
+
+def shares(
+    n: int, ranks: int, size: int, shuffle: bool, epochs: int = 1
+) -> list[list[list[list[int]]]]:
+    """For each process and epoch its batches of ``n`` examples, by their numbers."""
+    examples = torch.arange(n)
+    found = []
+    for rank in range(ranks):
+        of = EpochLoader(examples, examples, size, shuffle, seed=3, share=(rank, ranks))
+        found.append([[labels.tolist() for _, labels in of] for _ in range(epochs)])
+        assert {len(of)} == {len(epoch) for epoch in found[-1]}
+    return found
+
+
+SIZES = {"n": st.integers(1, 60), "ranks": st.integers(1, 5), "size": st.integers(1, 9)}
+
+
+@given(**SIZES)
+def test_processes_divide_what_is_evaluated_and_each_example_counts_once(
+    n: int, ranks: int, size: int
+) -> None:
+    if n < ranks:
+        with pytest.raises(DataError, match="write a smaller"):
+            shares(n, ranks, size, shuffle=False)
+        return
+    found = [epoch for (epoch,) in shares(n, ranks, size, shuffle=False)]
+    assert sorted(i for epoch in found for batch in epoch for i in batch) == list(range(n))
+    assert len({len(epoch) for epoch in found}) == 1, "as many batches everywhere"
+    assert all(0 < len(batch) <= size + (ranks > 1) for epoch in found for batch in epoch)
+
+
+@given(**SIZES)
+def test_batches_of_all_processes_are_those_of_one_with_larger_ones(
+    n: int, ranks: int, size: int
+) -> None:
+    if n < ranks:
+        return
+    found = shares(n, ranks, size, shuffle=True, epochs=2)
+    (alone,) = shares(n, 1, size * ranks, shuffle=True, epochs=2)
+    for epoch, whole in enumerate(alone):
+        together = [[found[rank][epoch][b] for rank in range(ranks)] for b in range(len(whole))]
+        for parts, batch in zip(together, whole, strict=True):
+            assert len({len(part) for part in parts}) == 1, "each process's counts as much"
+            assert {i for part in parts for i in part} >= set(batch)
+        repeated = sum(len(part) for parts in together for part in parts) - n
+        assert 0 <= repeated < ranks
+
+
+def test_processes_augment_in_their_own_ways_and_the_first_as_if_it_were_alone() -> None:
+    images = torch.arange(1, 13).view(1, 1, 3, 4).repeat(40, 1, 1, 1)
+    made = [
+        next(iter(EpochLoader(images, images, 20, augment=AUGMENT, share=share)))[0].tolist()
+        for share in ((0, 1), (0, 2), (1, 2))
+    ]
+    assert made[0] == made[1] != made[2]
