@@ -70,6 +70,16 @@ def sides(node: Node, out: tuple[int, int], source: Layout, to: Layout | None) -
     return (1, run) if alike and columns % WHOLE and run <= MOST else (rows, columns)
 
 
+def moved(source: Layout, to: Layout) -> tuple[tuple[int, int, int], int, int]:
+    """A copy's planes, rows and columns; and where it goes, from a plane or row to the next."""
+    if len(source.shape) != 3:
+        return (1, 1, source.size), source.size, source.size
+    planes, rows, columns = source.shape
+    is_map = len(to.shape) == 3
+    plane, pitch = (to.plane, to.pitch) if is_map else (rows * columns, columns)
+    return (planes, rows, columns), plane, pitch
+
+
 def conv_shape(
     node: Node, weight: Shape, source: Layout, sides: tuple[int, int], out_pitch: int
 ) -> list[int]:

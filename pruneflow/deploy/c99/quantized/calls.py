@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pruneflow.deploy.c99 import windows
-from pruneflow.deploy.c99.arrays import TYPES, number
-from pruneflow.deploy.c99.calls import Calls, plus
+from pruneflow.deploy.c99.arrays import number
+from pruneflow.deploy.c99.calls import Calls
+from pruneflow.deploy.c99.convolutions import plus
 from pruneflow.deploy.c99.layout import NO_FRAME
 from pruneflow.deploy.c99.program import COPY, POOLS, Pass
 from pruneflow.deploy.c99.quantized.functions import IntegerFunctions
@@ -18,12 +20,7 @@ from pruneflow.deploy.graphs.graph import Node
 
 
 class IntegerCalls(Calls):
-    """Writes passes.
-
-    Args:
-        unit: The network.
-        functions: Is asked for the functions that are called.
-    """
+    """Writes passes; see base class."""
 
     def __init__(self, unit: QuantizedUnit, functions: IntegerFunctions) -> None:
         super().__init__(unit, functions)
@@ -60,8 +57,7 @@ class IntegerCalls(Calls):
     def _moved(self, one: Pass, name: str) -> Iterator[str]:
         """A result copied from one layout to another, with or without a change of its type."""
         source, to = self._layouts[one.input], self._layouts[one.output]
-        planes, rows, columns = source.shape if len(source.shape) == 3 else (1, 1, source.size)
-        pitch, plane = (to.pitch, to.plane) if len(to.shape) == 3 else (columns, rows * columns)
+        (planes, rows, columns), plane, pitch = windows.moved(source, to)
         x, y = plus(self._at(one.input), source.lead), plus(super()._at(one.output), to.lead)
         if source.frame == NO_FRAME and to.frame == NO_FRAME:
             planes, rows, columns = 1, 1, planes * rows * columns
@@ -120,44 +116,8 @@ class IntegerCalls(Calls):
         yield f"    {', '.join(parts)},"
         yield f"    {limits}, {x}, {y});"
 
-    def _conv(self, one: Pass) -> Iterator[str]:
-        """A convolution, one output plane after the other."""
-        node, label = one.node, self.unit.labels[one.node.name]
-        weight, source = self.unit.weights[node.name], self._layouts[one.input]
-        out, to = self._layouts[node.name].shape, self._layouts[one.output]
-        plane = self._memory.planes.get(one.output)
-        pitch = to.pitch if plane is None else out[2]
-        place = f"{plus(self._at(one.output), to.lead)} + o * {to.plane}"
-        is_dense, added = weight.layout == "dense", self._added(one)
-        shape = windows.conv_shape(
-            node, self.unit.shapes[node.name], source, (out[1], out[2]), pitch
-        )
-        name = self._structure("conv_shape", node, shape)
-        given = [f"&{name}", *([] if is_dense else [f"{label}_counts[o]", "index"]), "values"]
-        given += [self._group(one), "&row", *added, "to"]
-        used = f"{weight.coded.codes.shape[1]}" if is_dense else f"{label}_counts[o]"
-        yield "{"
-        if weight.index is not None:
-            yield f"    const {TYPES[weight.index.dtype.name]} *index = {label}_index;"
-        yield f"    const int8_t *values = {label}_values;"
-        yield f"    for (uint32_t o = 0; o < {out[0]}; o++) {{"
-        yield from (f"        {line}" for line in self._rows(one))
-        start = place if plane is None else f"numbers + {plane.offset}"
-        yield f"        int8_t *const to = {start};"
-        yield f"        {self._function_of(one)}("
-        yield f"            {', '.join(given)});"
-        if not is_dense:
-            yield f"        index += {used};"
-        yield f"        values += {used};"
-        if one.pool is not None:
-            source_of = self.quantized.planes.get(one.output, self._quantity(one.output))
-            call = self._pool_call(one.pool, one, pitch, source_of, "to", place)
-            yield f"        {call}"
-        yield "    }"
-        yield "}"
-
-    def _rows(self, one: Pass) -> Iterator[str]:
-        """How the sums of output ``o`` become bytes."""
+    def _begun(self, one: Pass, pitch: int) -> Iterator[str]:
+        """See base class: how the sums of output ``o`` become bytes."""
         target, label = self.quantized.target(one), self.unit.labels[one.node.name]
         assert target is not None
         low, high = target.limits(activation_of(one))
@@ -166,27 +126,34 @@ class IntegerCalls(Calls):
         if one.other is not None:
             yield f"const int8_added added = {{{label}_added[o], {label}_added_shifts[o]}};"
 
-    def _added(self, one: Pass) -> list[str]:
-        """Where an output plane of the other result begins, and its pitch."""
+    def _given(self, one: Pass) -> list[str]:
+        """See base class: also where an output plane of the other result begins, and its pitch."""
         if one.other is None:
-            return []
+            return ["&row"]
         other = self._layouts[one.other]
         place = f"{plus(self._at(one.other), other.lead)} + o * {other.plane}"
-        return ["&added", place, str(other.pitch)]
+        return ["&row", "&added", place, str(other.pitch)]
 
-    def _function_of(self, one: Pass) -> str:
-        """The function of a convolution, with blocks for every convolution that uses it."""
-        convs = [each for each in self.unit.program.passes if each.node.op == "conv2d"]
-        sides = []
-        for each in convs:
-            if self._kind(each) == self._kind(one):
-                _, height, width = self._layouts[each.node.name].shape
-                sides.append((height, width))
-        return self.integers.integer_conv(*self._kind(one), sides)
+    def _finished(self, one: Pass, pitch: int, target: str) -> Iterator[str]:
+        """See base class."""
+        if one.pool is not None:
+            source = self.quantized.planes.get(one.output, self._quantity(one.output))
+            yield self._pool_call(one.pool, one, pitch, source, "to", target)
 
-    def _kind(self, one: Pass) -> tuple[str, bool, bool]:
+    def _kind(self, one: Pass) -> tuple[Any, ...]:
+        """See base class."""
         layout = self.unit.weights[one.node.name].layout
         return layout, windows.is_strided(one.node), one.other is not None
+
+    def _written(self, kind: tuple[Any, ...], sides: list[tuple[int, int]]) -> str:
+        """See base class."""
+        layout, strided, adds = kind
+        return self.integers.integer_conv(layout, strided, adds, sides)
+
+    def _sides(self, one: Pass) -> tuple[int, int]:
+        """See base class."""
+        _, rows, columns = self._layouts[one.node.name].shape
+        return rows, columns
 
     def _pools(self, one: Pass) -> Iterator[str]:
         source, out = self._layouts[one.input], self._layouts[one.output]
