@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pruneflow.deploy.programs import ProgramError, output
 from pruneflow.errors import DeployError
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -106,14 +106,6 @@ def compiled(name: str, files: dict[str, str], outputs: int, workspace: int) -> 
 
 def _run(*command: str | Path) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - a compiler that was found on the path
-            command, check=True, capture_output=True, timeout=TIME_LIMIT, encoding="utf-8",
-            errors="replace",
-        )  # fmt: skip
-    except subprocess.CalledProcessError as error:
-        lines = (error.stderr.strip() or str(error)).splitlines()
-        first = next((line for line in lines if "error" in line.lower()), lines[-1])
-        raise DeployError(f"the C code cannot be compiled here: {first}") from None
-    except (OSError, subprocess.SubprocessError) as error:
+        return output(*command, seconds=TIME_LIMIT)
+    except ProgramError as error:
         raise DeployError(f"the C code cannot be compiled here: {error}") from None
-    return done.stdout

@@ -7,7 +7,6 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 import pooch
 
 from pruneflow import runfolder
+from pruneflow.deploy.programs import ProgramError, output
 from pruneflow.errors import DeployError
 
 SOURCES = Path(__file__).parent
@@ -80,8 +80,8 @@ def _tried(compiler: str) -> Library | str:
     """What a compiler makes, or why it makes nothing; that is not tried again."""
     try:
         return _loaded(compiler)
-    except (OSError, subprocess.SubprocessError) as error:
-        return _gist(error)
+    except (OSError, ProgramError) as error:
+        return str(error)
 
 
 def missing() -> str | None:
@@ -94,12 +94,12 @@ def missing() -> str | None:
 
 
 def _loaded(compiler: str) -> Library:
-    version = next(iter(_output(compiler, "--version").splitlines()), Path(compiler).name)
+    version = next(iter(_made(compiler, "--version").splitlines()), Path(compiler).name)
     failure: Exception | None = None
     for extra in ((*native, *threads) for native in NATIVE for threads in THREADS):
         try:
             return Library(_declared(_handle(compiler, version, extra)), version, extra)
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, ProgramError) as error:
             failure = failure or error
     assert failure is not None
     raise failure
@@ -116,7 +116,7 @@ def _compiled(compiler: str, extra: tuple[str, ...], key: str) -> Path:
     folder = _writable_folder()
     part = runfolder.temporary(folder / f"{key}.so")
     try:
-        _output(compiler, *FLAGS, *extra, "-o", str(part), str(SOURCES / "program.c"), "-lm")
+        _made(compiler, *FLAGS, *extra, "-o", str(part), str(SOURCES / "program.c"), "-lm")
         path = folder / f"{key}-{_digest(part.read_bytes())}.so"
         runfolder.publish(part, path)
     finally:
@@ -187,19 +187,8 @@ def _processor() -> Iterator[str]:
     )
 
 
-def _output(*command: str) -> str:
-    done = subprocess.run(  # noqa: S603 - a compiler that was found on the path
-        command, check=True, capture_output=True, timeout=TIME_LIMIT, encoding="utf-8",
-        errors="replace",
-    )  # fmt: skip
-    return done.stdout
-
-
-def _gist(error: Exception) -> str:
-    """The first line about an error in what a compiler said, or else its last line."""
-    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
-    lines = (said.strip() or str(error)).splitlines()
-    return next((line for line in lines if "error" in line.lower()), lines[-1])
+def _made(*command: str) -> str:
+    return output(*command, seconds=TIME_LIMIT)
 
 
 def _declared(handle: ctypes.CDLL) -> ctypes.CDLL:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pruneflow.deploy.programs import ProgramError, ProgramTimeoutError, output
 from pruneflow.errors import DeployError
 
 COMPILER = "arm-none-eabi-gcc"
@@ -111,28 +111,15 @@ def call(program: str, *words: str, folder: Path | None = None, seconds: float =
         BoardLimitError: It is stopped.
         DeployError: It fails.
     """
-    name = Path(program).name
     try:
-        done = subprocess.run(  # noqa: S603 - a program that was found on the path
-            [program, *words], cwd=folder, check=True, capture_output=True, timeout=seconds,
-            stdin=subprocess.DEVNULL, encoding="utf-8", errors="replace",
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise BoardLimitError(f"{name} was not done after {seconds:g} s") from error
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DeployError(f"{name}: {_gist(error)}") from error
-    return done.stdout
+        return output(program, *words, seconds=seconds, folder=folder)
+    except ProgramTimeoutError as error:
+        raise BoardLimitError(f"{Path(program).name} {error}") from error
+    except ProgramError as error:
+        raise DeployError(f"{Path(program).name}: {error}") from error
 
 
 def _path(program: str) -> str:
     if (found := shutil.which(program)) is None:
         raise DeployError(f"found no {program}; {INSTALL}")
     return found
-
-
-def _gist(error: Exception) -> str:
-    """The first line about an error in what a program said, or else its last line."""
-    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
-    lines = ((said or "").strip() or str(error)).splitlines()
-    marked = (line for line in lines if re.search(r"error|overflow|undefined", line, re.IGNORECASE))
-    return next(marked, lines[-1])
