@@ -120,6 +120,7 @@ class RecipeCallback(Callback):
         horizon = lightning_trainer.horizon(trainer, self.steps_per_epoch, self._max_epochs)
         if lightning_trainer.undeclared(trainer).fast_dev_run:
             horizon = Horizon(horizon.steps_per_epoch)  # as long as the recipe likes
+        lightning_trainer.refuse_strategy(trainer)
         lightning_trainer.refuse_shrinking(trainer, self.recipe)
         begins = self._restored is None and not (trainer.global_step or trainer.current_epoch)
         if begins or self._anatomy is None:

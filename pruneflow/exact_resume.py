@@ -134,6 +134,8 @@ def obstacles(trainer: Trainer) -> tuple[list[str], list[str]]:
         mid_epoch.append("worker processes read ahead")
     if getattr(loader, "persistent_workers", False):
         always.append("persistent workers keep random state of their own")
+    if "ModelParallelStrategy" in {cls.__name__ for cls in type(trainer.strategy).__mro__}:
+        always.append("processes share out the weights, and each would write a part of the file")
     return mid_epoch, always
 
 

@@ -149,6 +149,21 @@ def refuse_early_stopping(trainer: Trainer, recipe: str) -> None:
             raise PlanError(Problem("", text))
 
 
+def refuse_strategy(trainer: Trainer) -> None:
+    """Refuse to prune where parameters are no tensors of their own.
+
+    Raises:
+        PlanError: The strategy flattens them.
+    """
+    names = {cls.__name__ for cls in type(trainer.strategy).__mro__}
+    if found := names & {"FSDPStrategy", "DeepSpeedStrategy"}:
+        text = (
+            f"{found.pop()} flattens parameters, and a mask needs their shapes: use "
+            "ModelParallelStrategy, and fully_shard in the module's configure_model"
+        )
+        raise PlanError(Problem("", text))
+
+
 def shrinks(recipe: Recipe) -> str:
     """The first modifier of a recipe that removes channels, or the empty string."""
     return next((m.name for m in recipe.modifiers.values() if m.type == "shrink"), "")
