@@ -34,11 +34,15 @@ COMMANDS = {
     "recipes": Command(
         "pruneflow.cli.recipes", "list, show and check recipes; their schema for editors"
     ),
+    "cache": Command("pruneflow.cli.cache", "the work that runs share: list or delete it"),
     "doctor": Command("pruneflow.cli.doctor", "what is installed, what is used, what is missing"),
     "completion": Command("pruneflow.cli.completion", "complete command lines in your shell"),
 }
 
-HIDDEN = {"_complete": Command("pruneflow.cli.completing.answer", "what shells ask at a tab")}
+HIDDEN = {
+    "_complete": Command("pruneflow.cli.completing.answer", "what shells ask at a tab"),
+    "_worker": Command("pruneflow.cli.worker", "one of the processes of a run"),
+}
 
 EXAMPLES = """examples:
   pruneflow train recipe=lenet_imp sparsity=0.5,0.9 -m

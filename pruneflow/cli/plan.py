@@ -20,16 +20,23 @@ def main(arguments: Sequence[str]) -> int:
     from pruneflow.cli.jobs import Composer
     from pruneflow.report.pictures import draw_plan
     from pruneflow.report.tables import plan_table
+    from pruneflow.sweep.sharing import sharing
     from pruneflow.training.planning import preview
+    from pruneflow.training.resume import grounded
 
     console = PlainConsole()
     named = value(parsed.overrides, RUN_DIR) is not None
-    for job in Composer("plan", parsed).jobs(parsed.overrides, parsed.multirun):
-        plan = preview(job.config).to_dict()
+    jobs = Composer("plan", parsed).jobs(parsed.overrides, parsed.multirun)
+    previews = [preview(job.config) for job in jobs]
+    for job, foresight in zip(jobs, previews, strict=True):
+        plan = foresight.to_dict()
         with runfolder.writing(job.folder):
             folder = job.folder if named else runfolder.new(job.folder)
             runfolder.write_json(folder / runfolder.PLAN, plan)
             draw_plan(plan, folder / "plan.png")
         console.print(plan_table(plan))
         console.print(f"Picture: {runfolder.shown(folder / 'plan.png')}", soft_wrap=True)
+    configs = [grounded(job.config) for job in jobs]
+    if told := str(sharing(configs, [foresight.plan for foresight in previews])):
+        console.print(told, soft_wrap=True)
     return 0

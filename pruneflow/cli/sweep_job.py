@@ -107,7 +107,8 @@ class _Job:
         from pruneflow.training.progress import Watch
 
         tell = None if self.notes is None else self.notes.tell
-        result = shown_result(config, folder, Watch(f"job {self.number}: ", tell))
+        watch, common = Watch(f"job {self.number}: ", tell), self.sweep.common(config.digest)
+        result = shown_result(config, folder, watch, common)
         if self.notes is not None:
             self.notes.finished(result)
         return result

@@ -21,9 +21,11 @@ from pruneflow.cli.live import live
 from pruneflow.cli.sweep_job import JobError, failures, job_task
 from pruneflow.errors import ConfigError
 from pruneflow.recipe.complaints import reported
+from pruneflow.recipe.plan import Plan
 from pruneflow.report.sweep import summarize
 from pruneflow.sweep.earlier import homes, outdated
 from pruneflow.sweep.place import Asked, Sweep, opened
+from pruneflow.sweep.sharing import sharing
 from pruneflow.training.config import RunConfig
 from pruneflow.training.resume import LAST, grounded
 
@@ -34,13 +36,14 @@ KILLED_WORKER = "TerminatedWorkerError"
 """Of joblib, which need not be installed."""
 
 
-def sweep(parsed: Namespace, composer: Composer, jobs: Sequence[Job]) -> int:
+def sweep(parsed: Namespace, composer: Composer, jobs: Sequence[Job], plans: Sequence[Plan]) -> int:
     """Run the jobs of a sweep that are not finished yet.
 
     Args:
         parsed: The command line.
         composer: Of its configurations.
         jobs: Those it asks for; none where a sweeper chooses them on its way.
+        plans: What each of them does.
 
     Returns:
         The exit code.
@@ -52,9 +55,15 @@ def sweep(parsed: Namespace, composer: Composer, jobs: Sequence[Job]) -> int:
         runfolder.writing(asked.folder),
         opened(asked, lambda text: console.print(text, soft_wrap=True)) as place,
     ):
-        if jobs and not _left(place, configs, console):
-            summarize(place.folder, console)
-            return 0
+        if jobs:
+            left = _left(place, configs, console)
+            if not left:
+                summarize(place.folder, console)
+                return 0
+            common = sharing([configs[n] for n in left], [plans[n] for n in left])
+            place = replace(place, points=common.points)
+            if told := str(common):
+                console.print(told, soft_wrap=True)
         again = f"{AGAIN}, without fresh=true." if asked.fresh else f"{AGAIN}."
         return _run(parsed, place, jobs, console, again)
 
@@ -73,8 +82,8 @@ def _asked(parsed: Namespace, composer: Composer, hashes: list[str]) -> Asked:
     return Asked(folder, named, fresh, last, hashes or None)
 
 
-def _left(sweep: Sweep, configs: Sequence[RunConfig], console: PlainConsole) -> int:
-    """Say what earlier jobs have done already; how many jobs there are still to train."""
+def _left(sweep: Sweep, configs: Sequence[RunConfig], console: PlainConsole) -> list[int]:
+    """Say what earlier jobs have done already; the numbers of jobs that are still to train."""
     found = [homes(config, sweep.folder / str(n), sweep) for n, config in enumerate(configs)]
     finished = [bool(runs) and runfolder.is_finished(runs[0]) for runs in found]
     begun, total, done = sum(map(bool, found)), len(configs), sum(finished)
@@ -91,7 +100,7 @@ def _left(sweep: Sweep, configs: Sequence[RunConfig], console: PlainConsole) -> 
     elif before := outdated(configs[0], sweep):
         names, then = ", ".join(before[1]), runfolder.shown(before[0])
         console.print(f"Changed since {then}: {names}. Every job is trained anew.", soft_wrap=True)
-    return total - done
+    return [number for number, is_done in enumerate(finished) if not is_done]
 
 
 def _run(

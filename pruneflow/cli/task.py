@@ -23,9 +23,10 @@ def task(config: DictConfig) -> None:
 def trained(config: Any, folder: Path) -> None:
     """Train, and show the outcome; on Ctrl-C, or when nobody reads on, tell how to go on."""
     from pruneflow.training.progress import NOBODY
+    from pruneflow.training.shared.work import ALONE
 
     try:
-        shown_result(config, folder, NOBODY)
+        shown_result(config, folder, NOBODY, ALONE)
     except (KeyboardInterrupt, SystemExit, BrokenPipeError) as stop:
         again = shlex.quote(f"run={runfolder.shown(folder, config.home)}")
         begun = runfolder.has_begun(folder)
@@ -34,7 +35,7 @@ def trained(config: Any, folder: Path) -> None:
         raise KeyboardInterrupt from stop
 
 
-def shown_result(config: Any, folder: Path, watch: Any) -> dict[str, Any]:
+def shown_result(config: Any, folder: Path, watch: Any, common: Any) -> dict[str, Any]:
     """Train, and show what came out.
 
     Returns:
@@ -45,7 +46,7 @@ def shown_result(config: Any, folder: Path, watch: Any) -> dict[str, Any]:
 
     console = PlainConsole()
     with runfolder.writing(folder):
-        result = train(config, folder, console, watch)
+        result = train(config, folder, console, watch, common)
     console.print(run_table(result))
     console.print(f"Run folder: {runfolder.shown(folder, config.home)}", soft_wrap=True)
     return result

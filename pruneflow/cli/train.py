@@ -31,14 +31,15 @@ def main(arguments: Sequence[str]) -> int:
     from pruneflow.training.preflight import require_here
 
     jobs = composer.jobs(parsed.overrides, parsed.multirun)
+    plans = []
     for job in jobs:
         require_here(job.config)
-        preview(job.config)  # every mistake shows before the first job starts
+        plans.append(preview(job.config).plan)  # every mistake shows before the first job starts
     if not parsed.multirun:
         return _single(parsed, jobs[0])
     from pruneflow.cli.sweeping import sweep
 
-    return sweep(parsed, composer, jobs)
+    return sweep(parsed, composer, jobs, plans)
 
 
 def _single(parsed: Namespace, job: Any) -> int:

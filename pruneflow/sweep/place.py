@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,12 @@ from typing import Any
 from pruneflow import runfolder
 from pruneflow.errors import HeldError, ResumeError
 from pruneflow.holding import held
+from pruneflow.training.shared.store import FOLDER, clear
+from pruneflow.training.shared.work import Common
 
 LOCK = "sweep.lock.json"
+SHARED = FOLDER.name
+"""In a sweep that takes nothing over from before."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,21 @@ class Sweep:
         folder: Where its jobs go.
         earlier: The folder of the sweeps whose jobs count too; None where only its own do.
         live: Whether a table on the terminal shows all jobs, in place of what each one says.
+        points: The steps up to which its jobs agree with others, by the hash of what they do;
+            None where a sweeper chooses them on its way.
+        shared: Where it keeps what they have in common, if not where all runs do.
     """
 
     folder: Path
     earlier: Path | None = None
     live: bool = False
+    points: Mapping[str, tuple[int, ...]] | None = None
+    shared: Path | None = None
+
+    def common(self, config_hash: str) -> Common:
+        """What one of its jobs has in common with others."""
+        points = None if self.points is None else self.points.get(config_hash, ())
+        return Common(points, self.shared)
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,13 @@ def opened(asked: Asked, tell: Callable[[str], None]) -> Iterator[Sweep]:
             stack.enter_context(held(folder))
         fresh = asked.fresh or _lock(folder).get("fresh") is True
         runfolder.write_json(folder / LOCK, {"fresh": fresh, "config_hashes": asked.hashes})
-        yield Sweep(folder, None if asked.named or fresh else folder.parent)
+        earlier = None if asked.named or fresh else folder.parent
+        shared = folder / SHARED if fresh else None
+        try:
+            yield Sweep(folder, earlier, shared=shared)
+        finally:
+            if shared is not None:
+                clear(shared)
 
 
 def sweeps(folder: Path) -> list[Path]:

@@ -28,8 +28,12 @@ def write(
     accuracy: float | None,
     metrics: Mapping[str, float],
     seconds: float,
+    taken: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write a finished run's files, ``result.json`` last, and return what that holds."""
+    """Write a finished run's files, ``result.json`` last, and return what that holds.
+
+    ``taken`` is what it went on from of the work of others, or empty.
+    """
     assert recipe.engine is not None
     state = recipe.engine.state
     weights = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
@@ -46,6 +50,7 @@ def write(
         "seed": config.values["seed"],
         "control": config.recipe.control,
         "config_hash": config.digest,
+        "processes": config.processes,
         "status": "complete" if recipe.is_complete else "incomplete",
         "steps": recipe.clock,
         "sparsity": recipe.engine.sparsity,
@@ -57,6 +62,7 @@ def write(
         "metrics": dict(metrics),
         "compression": compression(layers),
         "seconds": round(seconds, 3),
+        "shared": dict(taken) or None,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,19 @@ from pruneflow import runfolder
 
 FILE = "metrics.csv"
 
+Row = dict[str, str]
 
-class CsvLog(Logger):
-    """Writes ``metrics.csv``, a row at a time; Lightning's logger begins anew at each start.
+
+class Record(Logger):
+    """Keeps rows of metrics, of which each is a step's.
 
     Args:
-        folder: Where the file goes.
-        first_step: Rows of an earlier life of the run from this step on are dropped: they are
-            about to be written again.
+        rows: Those of an earlier life of the run.
     """
 
-    def __init__(self, folder: Path, first_step: int = 0) -> None:
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
         super().__init__()
-        self.path = folder / FILE
-        self._rows = [row for row in _read(self.path) if _step(row) < first_step]
-        self._columns = sorted({column for row in self._rows for column in row})
-        self._begun = False
+        self.rows = list(rows)
 
     @property
     def name(self) -> str:
@@ -42,6 +40,33 @@ class CsvLog(Logger):
     def version(self) -> str:
         """See base class."""
         return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: ``run.lock.yaml`` beside it has them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Keep a row."""
+        row = {name: _text(value) for name, value in metrics.items()}
+        row["step"] = str(step or 0)
+        self.rows.append(row)
+
+
+class CsvLog(Record):
+    """Writes ``metrics.csv``, a row at a time; Lightning's logger begins anew at each start.
+
+    Args:
+        folder: Where the file goes.
+        first_step: Rows of an earlier life of the run from this step on are dropped: they are
+            about to be written again.
+    """
+
+    def __init__(self, folder: Path, first_step: int = 0) -> None:
+        self.path = folder / FILE
+        super().__init__(before(read_rows(self.path), first_step))
+        self._columns = columns_of(self.rows)
+        self._begun = False
 
     @property
     def save_dir(self) -> str:
@@ -54,24 +79,54 @@ class CsvLog(Logger):
         return self.save_dir
 
     @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: ``run.lock.yaml`` beside it has them."""
-
-    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write a row, at once: a run may be killed at any time."""
-        row = {name: _text(value) for name, value in metrics.items()}
-        row["step"] = str(step or 0)
-        self._rows.append(row)
+        super().log_metrics(metrics, step)
+        row = self.rows[-1]
         fresh = row.keys() - set(self._columns)
         if fresh or not self._begun:
             self._columns = sorted({*self._columns, *fresh})
-            text = _lines(self._columns, [dict(zip(self._columns, self._columns, strict=True))])
-            runfolder.write_bytes(self.path, (text + _lines(self._columns, self._rows)).encode())
+            runfolder.write_bytes(self.path, table(self.rows).encode())
             self._begun = True
         else:
             with self.path.open("a", encoding="utf-8", newline="") as stream:
                 stream.write(_lines(self._columns, [row]))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """A file's whole rows; a kill may have cut the last one short."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]
+    rows = csv.DictReader(io.StringIO(whole, newline=""))
+    return [{name: value for name, value in row.items() if name and value} for row in rows]
+
+
+def before(rows: Iterable[Row], step: int) -> list[Row]:
+    """The rows of earlier steps."""
+    return [row for row in rows if _step(row) < step]
+
+
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """Every column that a row has."""
+    return sorted({column for row in rows for column in row})
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows as a CSV file has them, below the names of their columns."""
+    columns = columns_of(rows)
+    return _lines(columns, [dict(zip(columns, columns, strict=True))]) + _lines(columns, rows)
+
+
+def numbers(row: Row) -> dict[str, float]:
+    """A row's metrics as they were logged; what is no number is left out."""
+    found = {}
+    for name, value in row.items():
+        with suppress(ValueError):
+            if name != "step":
+                found[name] = float(value)
+    return found
 
 
 def _text(value: Any) -> str:
@@ -79,24 +134,14 @@ def _text(value: Any) -> str:
     return str(value.item() if hasattr(value, "item") else value)
 
 
-def _lines(columns: list[str], rows: list[dict[str, str]]) -> str:
+def _lines(columns: Sequence[str], rows: Iterable[Row]) -> str:
     text = io.StringIO()
     csv.DictWriter(text, columns, restval="", lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
-def _step(row: dict[str, str]) -> float:
+def _step(row: Row) -> float:
     try:
         return int(row["step"])
     except (KeyError, ValueError):  # somebody has edited the file
         return math.inf
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    """Its whole rows; a kill may have cut the last one short."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    whole = text[: text.rfind("\n") + 1]
-    rows = csv.DictReader(io.StringIO(whole, newline=""))
-    return [{name: value for name, value in row.items() if name and value} for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from pruneflow.checkpoint import step_of
 from pruneflow.environment import environment
 from pruneflow.errors import ConfigError
 from pruneflow.training.config import RunConfig
-from pruneflow.training.csv_log import CsvLog
+from pruneflow.training.csv_log import CsvLog, Row, numbers
 
 _IDS = "loggers.json"
 
@@ -56,13 +56,16 @@ class Log:
 
 
 @contextmanager
-def opened(config: RunConfig, folder: Path, checkpoint: Path | None) -> Iterator[Any]:
+def opened(
+    config: RunConfig, folder: Path, checkpoint: Path | None, rows: Sequence[Row] = ()
+) -> Iterator[Any]:
     """Context: the logger of a run; False where there is none.
 
     Args:
         config: The run's, as locked.
         folder: Where it writes.
         checkpoint: What the run begins from, if anything.
+        rows: What was logged up to there, where it has not logged that itself.
 
     Raises:
         ConfigError: The logger cannot be opened.
@@ -73,13 +76,15 @@ def opened(config: RunConfig, folder: Path, checkpoint: Path | None) -> Iterator
         return
     goes_on = config.values["ckpt_path"] == "last"
     ours = checkpoint is not None and checkpoint.parent == folder / runfolder.CHECKPOINTS
-    step = step_of(checkpoint) if goes_on and ours and checkpoint else 0
+    step = step_of(checkpoint) if ours and checkpoint else 0
     log = Log(folder, f"{config.recipe.name} {folder.name}", settings, goes_on, step)
     with ExitStack() as stack:
         try:
             with isolate_rng():  # a logger may draw a name for the run
                 logger = stack.enter_context(_OPENERS[settings["name"]](log))
                 logger.log_hyperparams(hyperparameters(config))
+                for row in rows if settings["name"] != "csv" else ():
+                    logger.log_metrics(numbers(row), int(row["step"]))
         except Exception as error:
             raise ConfigError(f"logger={settings['name']}: {error}") from None
         yield logger

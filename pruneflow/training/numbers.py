@@ -21,12 +21,14 @@ OPTIONAL = ("steps_per_epoch", "trainer.max_epochs", "trainer.threads")
 
 
 def check_numbers(values: Mapping[str, Any]) -> None:
-    """Refuse what is no whole number, or too small or too large a one.
+    """Refuse what is no whole number, or too small or too large a one; and no answer to yes or no.
 
     Raises:
         ConfigError: With the key and what to write.
     """
     _check_seed(values["seed"])
+    if not isinstance(values.get("share", True), bool):
+        raise ConfigError(f"share={values['share']}: needs true or false")
     for key, least in LEAST.items():
         section, _, name = key.rpartition(".")
         value: Any = (values[section] if section else values).get(name)

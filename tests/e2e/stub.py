@@ -29,7 +29,9 @@ class Stub:
     status: str = "complete"
     versions: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, config: Any, folder: Path, console: Any, watch: Any) -> dict[str, Any]:
+    def __call__(
+        self, config: Any, folder: Path, console: Any, watch: Any, common: Any
+    ) -> dict[str, Any]:
         with held(folder):
             config, _ = resume.begin(config, folder, console)
             self.trained.append(str(runfolder.shown(folder)))

@@ -38,6 +38,7 @@ _VERBS = {
         "check": "read, compose and check recipes",
         "schema": "what recipes may hold, for editors",
     },
+    "cache": {"list": "what runs may go on from", "clear": "delete it"},
     "completion": dict.fromkeys(SHELLS, ""),
 }
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
