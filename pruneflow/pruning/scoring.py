@@ -42,13 +42,14 @@ def streams(
         for chunk in chunks(weights[name]):
             scored = criterion(chunk, noise).to(dtype)
             keep = next(kept, None)
-            yield (
-                scored
-                if keep is None
-                else scored.masked_fill(keep.to(scored.device) == 0, -torch.inf)
-            )
+            yield scored if keep is None else scored.minimum(_bound(keep, scored))
 
     return {name: partial(scores, name) for name in weights}
+
+
+def _bound(keep: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Infinity where a weight is kept, minus infinity elsewhere."""
+    return keep.to(scores).sub(0.5).mul_(torch.inf)  # quicker than to fill by booleans
 
 
 def _skip(criterion: Criterion, weight: torch.Tensor, noise: torch.Generator) -> None:

@@ -171,10 +171,10 @@ def _digits(keys: torch.Tensor, shift: int, bits: int, prefix: int) -> torch.Ten
     """Histogram of one 16-bit digit over the keys whose leading digits are ``prefix``."""
     if shift + _DIGIT_BITS == bits:
         digit = (keys >> shift).to(torch.int32).add_(_BUCKETS >> 1)
-    else:
-        keys = keys[keys >> (shift + _DIGIT_BITS) == prefix]
-        digit = (keys >> shift & (_BUCKETS - 1)).to(torch.int32)
-    return torch.bincount(digit, minlength=_BUCKETS)
+        return torch.bincount(digit, minlength=_BUCKETS)
+    beyond = (keys >> shift).sub_(prefix << _DIGIT_BITS)  # two more buckets are for all others
+    digit = beyond.clamp_(-1, _BUCKETS).add_(1).to(torch.int32)
+    return torch.bincount(digit, minlength=_BUCKETS + 2)[1:-1]
 
 
 def _bits(scores: torch.Tensor) -> torch.Tensor:
