@@ -58,6 +58,7 @@ def cell(case: cases.Case, **rows: dict[str, Any]) -> dict[str, Any]:
 # -- the command ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_rehearsal_measures_everything_once(repository: Path, tmp_path: Path) -> None:
     out = tmp_path / "found.json"
     only = "64x128 blocks|tiny MLP"
@@ -111,6 +112,7 @@ def test_what_cannot_be_is_said_and_nothing_is_written(
 # -- what goes wrong -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_dies_fails_or_hangs_is_noted_and_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +129,7 @@ def test_what_dies_fails_or_hangs_is_noted_and_left_out(
     assert "6 seconds" in broken["hangs"]
 
 
+@pytest.mark.slow
 def test_when_the_time_is_over_what_is_finished_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from tests.deploy.kernels import watched
 
 NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # named since Python 3.12
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-EXAMPLES = 40
+EXAMPLES = 24
 BATCHES = (1, 2, 3, 8, 17, 33)
 SIDES = (1, 2, 7, 16, 31, 33, 64, 65, 130)
 DENSITIES = (0.0, 0.02, 0.1, 0.5, 1.0)

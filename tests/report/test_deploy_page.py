@@ -50,7 +50,7 @@ def harmless_shape() -> list[Any]:
 @given(
     st.text(min_size=1).filter(str.strip) | st.sampled_from(["<b>", "'\"", "]]>", "-->", "&lt;"])
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_no_text_changes_the_elements_of_a_page(text: str) -> None:
     page = page_of(samples.hostile(text))
     assert page.shape == harmless_shape()
@@ -97,6 +97,7 @@ STRANGE = [None, "", "x", True, 0, -1, 1, 1e-300, 1e17, 1e300, 10**400, float("n
 
 
 @given(st.sampled_from(PLACES), st.sampled_from(STRANGE))
+@settings(max_examples=50)
 def test_a_strange_report_is_refused_or_drawn(way: tuple[Any, ...], strange: Any) -> None:
     report = copy.deepcopy(WHOLE)
     holder: Any = report

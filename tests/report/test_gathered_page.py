@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlparse
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -64,6 +64,7 @@ def harmless_shape() -> list[Any]:
 
 
 @given(st.text(min_size=1).filter(str.strip) | st.sampled_from(["</title><script>", "'\"><b>"]))
+@settings(max_examples=25)
 def test_no_text_changes_the_elements_of_a_page(text: str) -> None:
     page = page_of(named(text))
     assert page.shape == harmless_shape()
