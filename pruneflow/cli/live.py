@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -14,7 +14,7 @@ from rich.live import Live
 
 from pruneflow.cli.complain import complain
 from pruneflow.cli.console import PlainConsole
-from pruneflow.report.live import live_table
+from pruneflow.report.live import FINISHED, JobState, ending, live_table
 from pruneflow.sweep import board
 
 SECONDS = 0.25
@@ -32,28 +32,58 @@ def live(sweep: Path, jobs: Sequence[Mapping[str, str]]) -> Iterator[None]:
         sweep: The sweep's folder.
         jobs: What tells each from the others; none where that is not known beforehand.
     """
-    board.clear(sweep)
     console = PlainConsole(file=sys.stdout)
     on_terminal = sys.stderr.isatty()
     table = Live(console=console, auto_refresh=False, transient=True, redirect_stderr=on_terminal)
-    with _quiet(), table:
-        watcher = _Watcher(sweep, jobs, table, sys.stderr)
-        watcher.start()
-        try:
-            yield
-        finally:
-            watcher.stop()
-            board.clear(sweep)
+
+    def show(states: Mapping[int, JobState]) -> None:
+        unknown = max(states, default=-1) + 1 - len(jobs)
+        rows = live_table([*jobs, *[{}] * unknown], states, console.height)
+        table.update(rows, refresh=True)
+
+    with _quiet(), table, _watched(sweep, show):
+        yield
+
+
+@contextmanager
+def lines(sweep: Path) -> Iterator[None]:
+    """Context: where there is no terminal, a line tells how each job ended.
+
+    Args:
+        sweep: The sweep's folder.
+    """
+    console, told = PlainConsole(file=sys.stdout), set[int]()
+
+    def show(states: Mapping[int, JobState]) -> None:
+        for number, job in sorted(states.items()):
+            if job.state == FINISHED and number not in told:
+                told.add(number)
+                console.print(f"job {number} {ending(job)}", soft_wrap=True)
+
+    with _watched(sweep, show):
+        yield
+
+
+@contextmanager
+def _watched(sweep: Path, show: Callable[[Mapping[int, JobState]], None]) -> Iterator[None]:
+    board.clear(sweep)
+    watcher = _Watcher(sweep, show, sys.stderr)
+    watcher.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
+        board.clear(sweep)
 
 
 class _Watcher(Thread):
     """Looks at what the jobs tell, again and again."""
 
     def __init__(
-        self, sweep: Path, jobs: Sequence[Mapping[str, str]], table: Live, errors: TextIO
+        self, sweep: Path, show: Callable[[Mapping[int, JobState]], None], errors: TextIO
     ) -> None:
         super().__init__(daemon=True)
-        self.sweep, self.jobs, self.table, self.errors = sweep, jobs, table, errors
+        self.sweep, self.show, self.errors = sweep, show, errors
         self._told: set[int] = set()
         self._over = Event()
 
@@ -76,10 +106,7 @@ class _Watcher(Thread):
             if job.message and number not in self._told:
                 self._told.add(number)
                 complain(job.message, self.errors)
-        unknown = max(states, default=-1) + 1 - len(self.jobs)
-        height = self.table.console.height
-        table = live_table([*self.jobs, *[{}] * unknown], states, height)
-        self.table.update(table, refresh=True)
+        self.show(states)
 
 
 @contextmanager

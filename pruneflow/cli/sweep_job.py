@@ -23,6 +23,10 @@ SCREEN = "screen.log"
 """What a job would have printed, where a table stands on the terminal."""
 
 
+class LostJobError(PruneFlowError):
+    """The process of a job ended without a word."""
+
+
 class JobError(PruneFlowError):
     """A job of a sweep failed, and has said so; the others go on."""
 
@@ -40,8 +44,6 @@ def job_task(config: DictConfig, sweep: Sweep) -> float | JobError | None:
     """
     from hydra.core.hydra_config import HydraConfig
 
-    from pruneflow.cli.jobs import sweeps_plainly
-
     hydra: Any = HydraConfig.get()
     place, number = Path(hydra.runtime.output_dir), int(hydra.job.num)
     with runfolder.writing(place), _screen(sweep, place):
@@ -52,12 +54,35 @@ def job_task(config: DictConfig, sweep: Sweep) -> float | JobError | None:
         except (SystemExit, BrokenPipeError) as stop:  # Lightning's Ctrl-C; nobody reads on
             raise KeyboardInterrupt from stop
         except Exception as error:
-            failure = _told(error, place, number, notes)
-            if not sweeps_plainly(HydraConfig.instance().cfg):
-                raise failure from error
-            return failure
+            return given_back(_told(error, place, number, notes))
     final = result["accuracy"]["final"]
     return None if final is None else float(final)
+
+
+def lost_job(cause: str, config: Any, sweep: Sweep) -> JobError:
+    """Tell of a job whose process died, in a process that lives.
+
+    Args:
+        cause: What happened to its process.
+        config: The job's configuration, Hydra's part included.
+        sweep: The sweep it belongs to.
+    """
+    number = int(config.hydra.job.num)
+    place = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
+    notes = Notes(sweep.folder, number) if sweep.live else None
+    error = LostJobError(f"its process {cause}; what it left is in {runfolder.shown(place)}")
+    return _told(error, place, number, notes)
+
+
+def given_back(failure: JobError) -> JobError:
+    """Return a failure where Hydra's own sweeper asks, and raise it for others."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from pruneflow.cli.jobs import sweeps_plainly
+
+    if not sweeps_plainly(HydraConfig.instance().cfg):
+        raise failure
+    return failure
 
 
 class _Job:

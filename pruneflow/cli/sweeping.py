@@ -6,7 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ from pruneflow import runfolder
 from pruneflow.cli.arguments import value
 from pruneflow.cli.complain import complain
 from pruneflow.cli.console import PlainConsole
+from pruneflow.cli.dispatch import KILLED_WORKER, Way, dispatched
 from pruneflow.cli.hydra_app import SWEEP_DIR, execute
 from pruneflow.cli.jobs import Composer, Job
-from pruneflow.cli.live import live
+from pruneflow.cli.live import lines, live
 from pruneflow.cli.sweep_job import JobError, failures, job_task
 from pruneflow.errors import ConfigError
 from pruneflow.recipe.complaints import reported
@@ -32,8 +33,6 @@ from pruneflow.training.resume import LAST, grounded
 CKPT, FRESH = "ckpt_path", "fresh"
 ANEW = "To train all anew: fresh=true"
 AGAIN = "To go on, type the same command again"
-KILLED_WORKER = "TerminatedWorkerError"
-"""Of joblib, which need not be installed."""
 
 
 def sweep(parsed: Namespace, composer: Composer, jobs: Sequence[Job], plans: Sequence[Plan]) -> int:
@@ -55,6 +54,7 @@ def sweep(parsed: Namespace, composer: Composer, jobs: Sequence[Job], plans: Seq
         runfolder.writing(asked.folder),
         opened(asked, lambda text: console.print(text, soft_wrap=True)) as place,
     ):
+        left: list[int] = []
         if jobs:
             left = _left(place, configs, console)
             if not left:
@@ -65,7 +65,9 @@ def sweep(parsed: Namespace, composer: Composer, jobs: Sequence[Job], plans: Seq
             if told := str(common):
                 console.print(told, soft_wrap=True)
         again = f"{AGAIN}, without fresh=true." if asked.fresh else f"{AGAIN}."
-        return _run(parsed, place, jobs, console, again)
+        master = composer.master(parsed.overrides)
+        way = Way.of(master, configs, set(range(len(jobs))).difference(left))
+        return _run(parsed, place, jobs, way, console, again)
 
 
 def _asked(parsed: Namespace, composer: Composer, hashes: list[str]) -> Asked:
@@ -85,10 +87,10 @@ def _asked(parsed: Namespace, composer: Composer, hashes: list[str]) -> Asked:
 def _left(sweep: Sweep, configs: Sequence[RunConfig], console: PlainConsole) -> list[int]:
     """Say what earlier jobs have done already; the numbers of jobs that are still to train."""
     found = [homes(config, sweep.folder / str(n), sweep) for n, config in enumerate(configs)]
-    finished = [bool(runs) and runfolder.is_finished(runs[0]) for runs in found]
-    begun, total, done = sum(map(bool, found)), len(configs), sum(finished)
+    finished = {n for n, runs in enumerate(found) if runs and runfolder.is_finished(runs[0])}
+    begun, total, done = sum(map(bool, found)), len(configs), len(finished)
     shown = runfolder.shown(sweep.folder)
-    if done == total:
+    if configs and done == total:
         console.print(f"Every job is finished: {shown}. {ANEW}", soft_wrap=True)
         for number, runs in enumerate(found):
             if not runs[0].is_relative_to(sweep.folder):
@@ -100,20 +102,29 @@ def _left(sweep: Sweep, configs: Sequence[RunConfig], console: PlainConsole) -> 
     elif before := outdated(configs[0], sweep):
         names, then = ", ".join(before[1]), runfolder.shown(before[0])
         console.print(f"Changed since {then}: {names}. Every job is trained anew.", soft_wrap=True)
-    return [number for number, is_done in enumerate(finished) if not is_done]
+    return [number for number in range(total) if number not in finished]
 
 
 def _run(
-    parsed: Namespace, place: Sweep, jobs: Sequence[Job], console: PlainConsole, again: str
+    parsed: Namespace,
+    place: Sweep,
+    jobs: Sequence[Job],
+    way: Way,
+    console: PlainConsole,
+    again: str,
 ) -> int:
     """Let Hydra run every job; those that are finished say so and are done."""
     is_live = sys.stdout.isatty() and not console.is_dumb_terminal
-    place = replace(place, live=is_live)
+    place = replace(place, live=is_live or way.is_silent)
+    watched: AbstractContextManager[None] = nullcontext()
+    if place.live:
+        watched = live(place.folder, told_apart(jobs)) if is_live else lines(place.folder)
     interrupted = False
     try:
-        with live(place.folder, told_apart(jobs)) if is_live else nullcontext():
+        with watched, dispatched(place, way.finished):
             task = partial(job_task, sweep=place)
-            results = execute("train", parsed, task, parsed.overrides, place.folder)
+            given = [*parsed.overrides, *way.overrides]
+            results = execute("train", parsed, task, given, place.folder)
         failed = failures(results)
     except JobError as error:  # a sweeper that stops at the first one
         failed = [error]

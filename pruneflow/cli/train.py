@@ -27,13 +27,20 @@ def main(arguments: Sequence[str]) -> int:
     composer = Composer("train", parsed)
     if value(parsed.overrides, RUN) is not None:
         return _again(parsed.overrides, composer)
+    from pruneflow.cli.launchers import require_launcher, runs_elsewhere
     from pruneflow.training.planning import preview
     from pruneflow.training.preflight import require_here
 
     jobs = composer.jobs(parsed.overrides, parsed.multirun)
+    elsewhere = False
+    if parsed.multirun:
+        master = composer.master(parsed.overrides)
+        require_launcher(master)
+        elsewhere = runs_elsewhere(master)
     plans = []
     for job in jobs:
-        require_here(job.config)
+        if not elsewhere:
+            require_here(job.config)
         plans.append(preview(job.config).plan)  # every mistake shows before the first job starts
     if not parsed.multirun:
         return _single(parsed, jobs[0])

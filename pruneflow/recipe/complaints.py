@@ -10,6 +10,17 @@ from pruneflow.recipe.schema import KNOBS
 
 _LONG_KNOB = re.compile(rf"^recipe\.({'|'.join(KNOBS)})=")
 
+_SWEEP, _RAY = "'pruneflow[sweep]'", "'pruneflow[ray]', in an environment without pruneflow[sweep]"
+PLUGINS = {
+    "hydra/launcher/joblib": _SWEEP,
+    "hydra/launcher/submitit_local": _SWEEP,
+    "hydra/launcher/submitit_slurm": _SWEEP,
+    "hydra/launcher/ray": _RAY,
+    "hydra/launcher/ray_aws": _RAY,
+    "hydra/sweeper/optuna": "hydra-optuna-sweeper",
+}
+"""What brings the choices of Hydra's groups that are plugins."""
+
 
 class reported:  # noqa: N801  (reads as a word in a with statement)
     """Context: Hydra's and OmegaConf's complaints become a ``RecipeError`` without traceback."""
@@ -61,6 +72,8 @@ def _absent(wanted: str, text: str) -> str:
     group, _, name = wanted.rpartition("/")
     if group.partition("/")[0] == "recipe":
         return library.unknown(wanted.removeprefix("recipe/"))
+    if wanted in PLUGINS:
+        return f"{group}={name} needs: pip install {PLUGINS[wanted]}"
     available = re.search(r"Available options in '[^']+': (.*?)(?: Config search path|$)", text)
     options = available[1].split() if available else []
     return f"no '{name}' in {group or 'conf'}.{did_you_mean(name, options, always=True)}"

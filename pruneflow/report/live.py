@@ -74,6 +74,14 @@ def live_table(
     return Group(table, _counts(all_states, len(jobs) - len(shown)))
 
 
+def ending(job: JobState) -> str:
+    """A line about a finished job."""
+    found = {"sparsity": job.sparsity, "accuracy": job.accuracy}
+    return "  ".join(
+        [job.phase, *(f"{k} {_percent(v)}" for k, v in found.items() if v is not None)]
+    )
+
+
 def duration(seconds: float) -> str:
     """``1:05``, or ``2:03:04``."""
     minutes, rest = divmod(round(seconds), 60)

@@ -19,6 +19,8 @@ MALWARE = dict.fromkeys(("lightning", "pytorch-lightning"), ("2.6.2", "2.6.3"))
 MODULES = {
     "hydra-core": "hydra",
     "hydra-joblib-launcher": "hydra_plugins.hydra_joblib_launcher",
+    "hydra-ray-launcher": "hydra_plugins.hydra_ray_launcher",
+    "hydra-submitit-launcher": "hydra_plugins.hydra_submitit_launcher",
     "mlflow-skinny": "mlflow",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
@@ -29,7 +31,8 @@ FEATURES = {
     "tensorboard": "logger=tensorboard",
     "wandb": "logger=wandb",
     "mlflow": "logger=mlflow",
-    "sweep": "hydra/launcher=joblib",
+    "sweep": "hydra/launcher=joblib, submitit_slurm",
+    "ray": "hydra/launcher=ray",
     "deploy": "deploy by ONNX Runtime",
     "structured": "granularity channel, shrink",
 }
