@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.strategies import ModelParallelStrategy, SingleDeviceStrategy
 from torch import multiprocessing, nn
 from torch.distributed.fsdp import fully_shard
@@ -69,12 +70,12 @@ def batches() -> DataLoader[torch.Tensor]:
     return DataLoader(inputs, batch_size=5)
 
 
-def trainer(callbacks: list[Callback], **more: Any) -> Trainer:
+def trainer(callbacks: list[Callback], logger: CSVLogger | None = None, **more: Any) -> Trainer:
     return Trainer(
         max_epochs=EPOCHS,
         accelerator="cpu",
         callbacks=callbacks,
-        logger=False,
+        logger=logger or False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -115,11 +116,14 @@ def work(rank: int, port: int, folder: Path) -> None:
         module, callback = Net(), RecipeCallback(recipe())
         others = [] if checkpoint else [SaveHalfway(folder / "half")]
         strategy = ModelParallelStrategy(data_parallel_size=RANKS, tensor_parallel_size=1)
-        run = trainer([callback, *others], strategy=strategy, devices=RANKS)
+        logger = CSVLogger(folder, "logs", "resumed" if checkpoint else "whole")
+        run = trainer([callback, *others], logger, strategy=strategy, devices=RANKS)
         run.fit(module, batches(), ckpt_path=checkpoint)
         assert callback.engine is not None
         rows = [len(local(mask)) for mask in callback.engine.state.masks.values()]
         found["resumed" if checkpoint else "whole"] = outcome(module, callback), rows
+    if rank == 0:
+        found["logged"] = (folder / "logs" / "whole" / "metrics.csv").read_text().splitlines()[0]
     torch.save(found, folder / f"{rank}.pt")
 
 
@@ -146,6 +150,14 @@ def test_a_checkpoint_brings_masks_and_snapshots_to_every_process(
     ranks: list[dict[str, Any]],
 ) -> None:
     assert all(found["resumed"] == found["whole"] for found in ranks)
+
+
+def test_sparsities_are_logged_and_not_what_one_process_cannot_know(
+    ranks: list[dict[str, Any]],
+) -> None:
+    logged = ranks[0]["logged"]
+    assert "recipe/layer_sparsity/first.weight" in logged
+    assert "recipe/dead_units" not in logged
 
 
 @pytest.mark.parametrize("name", ["FSDPStrategy", "DeepSpeedStrategy"])
