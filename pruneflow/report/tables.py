@@ -141,6 +141,8 @@ def _headline(plan: Mapping[str, Any]) -> Text:
         ("plan ", "dim"), (printable(plan["recipe"]), "bold"),
         ("   steps ", "dim"), f"{steps:,}", f" ({steps / each:g} epochs of {each:,})",
         ("   weights ", "dim"), f"{plan['weights']:,} in {len(plan['layers'])} layers",
+        f"\n{plan['processes']} processes, each with batches of its own"
+        if "processes" in plan else "",
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def launch(
     onlooker.look()
     if runfolder.is_finished(folder):
         return runfolder.read_json(folder / runfolder.RESULT)
-    raise _failure(config, folder)
+    raise _failure(config, folder, launcher.returncode)
 
 
 @contextmanager
@@ -127,7 +127,7 @@ class _Onlooker:
                 self.watch.tell(progress)
 
 
-def _failure(config: RunConfig, folder: Path) -> PruneFlowError:
+def _failure(config: RunConfig, folder: Path, code: int) -> PruneFlowError:
     """Why a run did not come to its end: the process that was the first to fail."""
     found = ranks.fates(folder, config.processes)
     failed = {rank: fate for rank, fate in enumerate(found) if fate and fate.kind}
@@ -137,11 +137,10 @@ def _failure(config: RunConfig, folder: Path) -> PruneFlowError:
             return error
     silent = [rank for rank, fate in enumerate(found) if not fate or fate.state == ranks.RUNNING]
     ended = [rank for rank, fate in enumerate(found) if fate and fate.state == ranks.ENDED]
-    if not any(found):
-        log = folder / ranks.FOLDER / ranks.LAUNCHER
-        return TrainingError(
-            f"the processes could not be started; what torch says of it: {_shown(log, config)}"
-        )
+    log = folder / ranks.FOLDER / ranks.LAUNCHER
+    if code < 0 or not any(found):
+        how = _how(None, code) if code < 0 else "could not start the processes"
+        return TrainingError(f"torch.distributed.run {how}; its log: {_shown(log, config)}")
     (rank, *_) = [*silent, *in_order, *ended]
     fate, log = found[rank], ranks.log(folder, rank)
     who = f"rank {rank} of {config.processes}" + (f" (process {fate.process})" if fate else "")

@@ -52,9 +52,8 @@ class Parallel(DDPStrategy):
 
     Gradients are averaged in buckets that stay as they are (``find_unused_parameters``): else they
     are arranged anew after the first batch of every start, and among more than two processes sums
-    would round in another way after a resume. Layers that a recipe leaves untrained for a while
-    need that too. Evaluation goes past ``DistributedDataParallel``, so that processes may have
-    different numbers of batches.
+    would round in another way after a resume. Evaluation goes past ``DistributedDataParallel``, so
+    that processes may have different numbers of batches.
 
     Args:
         on_end: Called when the process is asked to end (SIGTERM).

@@ -90,6 +90,7 @@ def preview(config: RunConfig) -> Preview:
         PlanError: The recipe does not fit.
         ConfigError: The model or the data cannot be built.
     """
+    _refuse_shrinking_together(config)
     if any(modifier.needs_groups for modifier in config.recipe.modifiers.values()):
         with torch.random.fork_rng(devices=[]):
             model = config.built_model()  # its channels are followed by running it
@@ -152,6 +153,14 @@ def _loader_length(data: LightningDataModule, config: RunConfig) -> int:
             "the training loader has no length: set steps_per_epoch=N, or give the data module "
             "'num_samples(split)' and 'batch_size'"
         ) from None
+
+
+def _refuse_shrinking_together(config: RunConfig) -> None:
+    """Refuse to replace parameters whose gradients several processes average."""
+    if config.processes > 1 and (name := lightning_trainer.shrinks(config.recipe)):
+        text = f"modifiers.{name}: replaces parameters, which one process alone can do"
+        where = config.recipe.locate(("modifiers", name))
+        raise PlanError(Problem(where, f"{text}: write trainer.devices=1"))
 
 
 def _refuse_endless(recipe: Recipe, horizon: Horizon) -> None:

@@ -52,8 +52,8 @@ class Task:
     def write(self) -> Path:
         """Write it down, in place of an earlier one, and return where."""
         place = self.folder / FOLDER
-        for old in place.glob("*.json"):
-            old.unlink()
+        for old in (*place.glob("*.json"), place / WARNINGS):
+            old.unlink(missing_ok=True)
         told = {
             "folder": str(self.folder.absolute()),
             "home": str(self.config.home.absolute()),

@@ -103,7 +103,7 @@ class EpochLoader:
             order = torch.cat([order, order[: -len(order) % ranks]])
         elif ranks > 1:
             return order[rank::ranks].tensor_split(len(self))
-        return order[rank::ranks].split(self.batch_size)
+        return torch.split(order[rank::ranks], self.batch_size)
 
     def _order(self) -> torch.Tensor:
         if not self.shuffle:
