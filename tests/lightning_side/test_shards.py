@@ -137,6 +137,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
 
 
+@pytest.mark.slow
 def test_processes_that_share_out_weights_train_what_one_trains(
     ranks: list[dict[str, Any]],
 ) -> None:
@@ -146,12 +147,14 @@ def test_processes_that_share_out_weights_train_what_one_trains(
     assert [found["whole"] for found in ranks] == [(alone, [5, 1]), (alone, [4, 0])]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_masks_and_snapshots_to_every_process(
     ranks: list[dict[str, Any]],
 ) -> None:
     assert all(found["resumed"] == found["whole"] for found in ranks)
 
 
+@pytest.mark.slow
 def test_sparsities_are_logged_and_not_what_one_process_cannot_know(
     ranks: list[dict[str, Any]],
 ) -> None:
