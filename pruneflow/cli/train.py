@@ -28,10 +28,15 @@ def main(arguments: Sequence[str]) -> int:
     if value(parsed.overrides, RUN) is not None:
         return _again(parsed.overrides, composer)
     from pruneflow.cli.launchers import require_launcher, runs_elsewhere
+    from pruneflow.training.budget import Budget
     from pruneflow.training.planning import preview
     from pruneflow.training.preflight import require_here
 
     jobs = composer.jobs(parsed.overrides, parsed.multirun)
+    if jobs and (budget := Budget.of(jobs[0].config.values.get("budget"))) is not None:
+        from pruneflow.cli.budget import search
+
+        return search(parsed, composer, jobs[0], budget)
     elsewhere = False
     if parsed.multirun:
         master = composer.master(parsed.overrides)

@@ -17,7 +17,7 @@ DENSE = "dense_equal_epochs"
 
 _ALONG = ("seed", "sparsity", "recipe.sparsity", "recipe", "control", "recipe.control")
 _OF_NO_MATTER = (
-    "hydra", "ckpt_path", "fresh", "share", "imports", "logger", "checkpoint", "data.root",
+    "hydra", "ckpt_path", "fresh", "share", "budget", "imports", "logger", "checkpoint", "data.root",
     "trainer.threads",
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ from pruneflow.errors import ConfigError, PruneFlowError, did_you_mean
 from pruneflow.recipe import schema
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.registry import Registry
+from pruneflow.training.budget import Budget
 from pruneflow.training.devices import processes, resolved
 from pruneflow.training.logger_settings import check_logger
 from pruneflow.training.numbers import check_numbers
@@ -30,12 +31,12 @@ from pruneflow.zoo.files import default_root
 from pruneflow.zoo.models import MODELS, OPTIMIZERS, SCHEDULERS, make_optimizer
 
 KEYS = (
-    "seed", "steps_per_epoch", "imports", "ckpt_path", "fresh", "share", "checkpoint",
+    "seed", "steps_per_epoch", "imports", "ckpt_path", "fresh", "share", "budget", "checkpoint",
     "model", "data", "optimizer", "trainer", "logger",
 )  # fmt: skip
 T = TypeVar("T")
 
-_IRRELEVANT = ("ckpt_path", "fresh", "share", "checkpoint", "logger")
+_IRRELEVANT = ("ckpt_path", "fresh", "share", "budget", "checkpoint", "logger")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class RunConfig:
         check_trainer(values["trainer"])
         values["trainer"] = resolved(values["trainer"])
         check_logger(values["logger"])
+        Budget.of(values.get("budget"))
         return cls(values, recipe, home=home, own_files=contents(values, home, recipe.files))
 
     @classmethod
