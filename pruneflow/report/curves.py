@@ -17,8 +17,8 @@ DENSE = "dense_equal_epochs"
 
 _ALONG = ("seed", "sparsity", "recipe.sparsity", "recipe", "control", "recipe.control")
 _OF_NO_MATTER = (
-    "hydra", "ckpt_path", "fresh", "share", "budget", "imports", "logger", "checkpoint", "data.root",
-    "trainer.threads",
+    "hydra", "ckpt_path", "fresh", "share", "budget", "imports", "logger", "checkpoint",
+    "data.root", "trainer.threads",
 )  # fmt: skip
 
 
