@@ -3,8 +3,9 @@
 SLURM's commands are played by ``tests/pretend_slurm.py``. Ray, which wants other packages beside it
 than the rest of the tests, is tried where it is installed:
 
-    python3 -m venv .ray && .ray/bin/pip install -q -e '.[ray]' pytest pytest-xdist hypothesis
-    .ray/bin/python -m pytest -q -m slow -n 0 -k ray tests/e2e/test_launchers.py
+    python3 -m venv .venv-ray && .venv-ray/bin/pip install -q -e '.[ray]' \
+        pytest pytest-xdist hypothesis
+    .venv-ray/bin/python -m pytest -q -m slow -n 0 -k ray tests/e2e/test_launchers.py
 """
 
 from __future__ import annotations
