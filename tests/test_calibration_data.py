@@ -62,6 +62,17 @@ def epochs() -> EpochLoader:
     return EpochLoader(images, torch.arange(10), 4, shuffle=True, seed=3, augment=Augment(shift=1))
 
 
+def test_every_process_calibrates_on_the_samples_of_all() -> None:
+    alone, (images, labels) = epochs(), (epochs().inputs, epochs().labels)
+    found = []
+    for rank in range(2):
+        shared = EpochLoader(images, labels, 4, shuffle=True, seed=3, share=(rank, 2))
+        next(iter(shared))
+        found.append([numbers.tolist() for _, numbers in again(shared, 0, 2)()])
+        assert (shared.share, shared.position) == ((rank, 2), 1)
+    assert found == [[numbers.tolist() for _, numbers in alone]] * 2
+
+
 def loader(data: Dataset[Any] | None = None, **options: Any) -> DataLoader[Any]:
     return DataLoader(TensorDataset(NUMBERS) if data is None else data, **options)
 
