@@ -104,8 +104,10 @@ def lowest(scores: Sequence[Scores], k: int, ranks: Ranks | None = None) -> list
         ValueError: There are fewer than ``k`` scores.
     """
     ranks = ranks or ALONE
-    sizes = [sum(chunk.numel() for chunk in start()) for start in scores]
-    total = ranks.total(sum(sizes))
+    dtype = next(scores[0]()).dtype
+    leading, sizes = _histogram(scores, dtype.itemsize * 8 - _DIGIT_BITS, None)
+    leading = ranks.sum(leading)
+    total = int(leading.sum())
     if not 0 <= k <= total:
         raise ValueError(f"cannot choose {k} of {total} scores")
     if k in (0, total):
@@ -113,9 +115,9 @@ def lowest(scores: Sequence[Scores], k: int, ranks: Ranks | None = None) -> list
             torch.full((size,), k > 0, device=next(start()).device)
             for size, start in zip(sizes, scores, strict=True)
         ]
-    cut = _cut(scores, k, ranks)
-    allowed = [None] * len(scores) if cut.takes_all else _shares(scores, cut, ranks)
-    return [_marked(*each, cut.score) for each in zip(sizes, scores, allowed, strict=True)]
+    cut = _cut(scores, k, leading, dtype, ranks)
+    taken = [None] * len(scores) if cut.takes_all else _shares(scores, cut, ranks)
+    return [_marked(*each, cut.score) for each in zip(sizes, scores, taken, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -133,43 +135,61 @@ class _Cut:
     takes_all: bool
 
 
-def _cut(scores: Sequence[Scores], k: int, ranks: Ranks) -> _Cut:
-    dtype = next(scores[0]()).dtype
-    bits = dtype.itemsize * 8
-    prefix, rank, inside = 0, k, 0
-    for shift in range(bits - _DIGIT_BITS, -1, -_DIGIT_BITS):
-        histogram = torch.zeros(_BUCKETS, dtype=torch.int64)
-        for start in scores:
-            for chunk in start():
-                histogram += _digits(_bits(chunk), shift, bits, prefix).cpu()
-        order = _order(shift + _DIGIT_BITS == bits, prefix)
-        cumulative = ranks.sum(histogram)[order].cumsum(0)
+def _cut(
+    scores: Sequence[Scores], k: int, leading: torch.Tensor, dtype: torch.dtype, ranks: Ranks
+) -> _Cut:
+    """Where the k lowest scores end, given the histogram of their leading digits."""
+    histogram, order = leading, _order(None)
+    prefix, rank = -(_BUCKETS >> 1), k
+    for shift in range(dtype.itemsize * 8 - _DIGIT_BITS, -1, -_DIGIT_BITS):
+        cumulative = histogram[order].cumsum(0)
         place = int(torch.searchsorted(cumulative, rank))
         below = int(cumulative[place - 1]) if place else 0
         rank, inside = rank - below, int(cumulative[place]) - below
-        prefix = (prefix << _DIGIT_BITS) + int(order[place])
-        if shift + _DIGIT_BITS == bits:
-            prefix -= _BUCKETS >> 1
+        prefix += int(order[place])
+        if shift:
+            histogram = ranks.sum(_histogram(scores, shift - _DIGIT_BITS, prefix)[0])
+            order = _order(prefix)
+            prefix <<= _DIGIT_BITS
     score = torch.tensor([prefix], dtype=_INTEGER[dtype.itemsize]).view(dtype)
     return _Cut(score, rank, rank == inside)
 
 
-def _order(leading: bool, prefix: int) -> torch.Tensor:
+def _histogram(
+    scores: Sequence[Scores], shift: int, prefix: int | None
+) -> tuple[torch.Tensor, list[int]]:
+    """How often each digit of 16 bits occurs from bit ``shift`` on, and how many scores there are.
+
+    Args:
+        scores: A pass over each tensor.
+        shift: The lowest bit of the digit.
+        prefix: The bits above it that scores have to have; None: it is the leading digit.
+    """
+    histogram = torch.zeros(_BUCKETS, dtype=torch.int64)
+    sizes = []
+    for start in scores:
+        sizes.append(0)
+        for chunk in start():
+            sizes[-1] += chunk.numel()
+            histogram += _digits(_bits(chunk), shift, prefix).cpu()
+    return histogram, sizes
+
+
+def _order(prefix: int | None) -> torch.Tensor:
     """A digit's buckets from the lowest score to the highest: of negative numbers the last first.
 
     Args:
-        leading: Whether it is the leading digit, counted from the lowest integer.
-        prefix: The digits before it.
+        prefix: The bits before it; None: it is the leading digit, counted from the lowest integer.
     """
     buckets = torch.arange(_BUCKETS)
-    if leading:
+    if prefix is None:
         return torch.cat([buckets[: _BUCKETS >> 1].flip(0), buckets[_BUCKETS >> 1 :]])
     return buckets.flip(0) if prefix < 0 else buckets
 
 
-def _digits(keys: torch.Tensor, shift: int, bits: int, prefix: int) -> torch.Tensor:
-    """Histogram of one 16-bit digit over the keys whose leading digits are ``prefix``."""
-    if shift + _DIGIT_BITS == bits:
+def _digits(keys: torch.Tensor, shift: int, prefix: int | None) -> torch.Tensor:
+    """Histogram of one 16-bit digit over the keys with these bits above it."""
+    if prefix is None:
         digit = (keys >> shift).to(torch.int32).add_(_BUCKETS >> 1)
         return torch.bincount(digit, minlength=_BUCKETS)
     beyond = (keys >> shift).sub_(prefix << _DIGIT_BITS)  # two more buckets are for all others
@@ -182,35 +202,40 @@ def _bits(scores: torch.Tensor) -> torch.Tensor:
     return (scores + 0.0).view(_INTEGER[scores.element_size()])
 
 
-def _shares(scores: Sequence[Scores], cut: _Cut, ranks: Ranks) -> list[int]:
-    """Of the scores at the cut, how many go of what this process holds of each tensor."""
-    equal = torch.zeros(len(scores), ranks.size, dtype=torch.int64)
-    for at, start in enumerate(scores):
-        for chunk in start():
-            equal[at, ranks.rank] += (chunk == cut.score.to(chunk.device)).count_nonzero().cpu()
-    mine = equal[:, ranks.rank]
-    equal = ranks.sum(equal).reshape(-1)
-    before = (equal.cumsum(0) - equal).view(len(scores), ranks.size)[:, ranks.rank]
-    return (cut.ties - before).clamp(min=0).minimum(mine).tolist()
+def _shares(scores: Sequence[Scores], cut: _Cut, ranks: Ranks) -> list[list[int]]:
+    """Of the scores at the cut, how many go of each chunk that this process holds."""
+    equal = [
+        [int((chunk == cut.score.to(chunk.device)).count_nonzero()) for chunk in start()]
+        for start in scores
+    ]
+    table = torch.zeros(len(scores), ranks.size, dtype=torch.int64)
+    table[:, ranks.rank] = torch.tensor([sum(counts) for counts in equal])
+    table = ranks.sum(table).reshape(-1)
+    before = (table.cumsum(0) - table).view(len(scores), ranks.size)[:, ranks.rank]
+    taken: list[list[int]] = []
+    for counts, left in zip(equal, (cut.ties - before).clamp(min=0).tolist(), strict=True):
+        taken.append([])
+        for count in counts:
+            taken[-1].append(min(count, left))
+            left -= taken[-1][-1]
+    return taken
 
 
-def _marked(size: int, start: Scores, allowed: int | None, score: torch.Tensor) -> torch.Tensor:
-    """Flat booleans, True for what is below a score, and for so many that are equal to it."""
+def _marked(size: int, start: Scores, taken: list[int] | None, score: torch.Tensor) -> torch.Tensor:
+    """Flat booleans, True for what is below a score, and for so many of each chunk equal to it."""
     mark: torch.Tensor | None = None
     at = 0
-    for chunk in start():
+    for number, chunk in enumerate(start()):
         score = score.to(chunk.device)
         if mark is None:
             mark = torch.empty(size, dtype=torch.bool, device=chunk.device)
         part = mark[at : at + chunk.numel()]
         at += chunk.numel()
-        if allowed is None:
+        if taken is None:
             torch.le(chunk, score, out=part)
             continue
         torch.lt(chunk, score, out=part)
-        if allowed:
-            equal = (chunk == score).nonzero().squeeze(1)[:allowed]
-            part[equal] = True
-            allowed -= equal.numel()
+        if taken[number]:
+            part[(chunk == score).nonzero().squeeze(1)[: taken[number]]] = True
     assert mark is not None
     return mark
