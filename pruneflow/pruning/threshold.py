@@ -72,6 +72,7 @@ def select(
         full = [name for name, count in each if count > quota.caps[name]]
         if not full:
             return {name: chosen.get(name, pruned.get(name)) for name in scores}  # type: ignore[misc]
+        chosen.clear()  # before there are as many again
         for name in full:
             pruned[name] = lowest([free.pop(name)], quota.caps[name], ranks)[0]
             remaining -= quota.caps[name]
