@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from pruneflow.training.config import RunConfig
 from pruneflow.training.devices import processes
 
 JOBLIB, LOCAL, SLURM, RAY = "JoblibLauncher", "LocalLauncher", "SlurmLauncher", "RayLauncher"
+STORE = "object_store_memory"
 
 
 def launcher_of(config: Any) -> str:
@@ -65,6 +67,9 @@ def allotted(config: Any, jobs: Sequence[RunConfig]) -> list[str]:
             for key, count in asked.items()
             if count and key not in launcher.ray.remote
         ]
+        joins = launcher.ray.init.get("address") or os.environ.get("RAY_ADDRESS")
+        if joins and STORE not in launcher.ray.init:  # the plugin's own value suits a new Ray only
+            found.append(f"+hydra.launcher.ray.init.{STORE}=null")
     return found
 
 

@@ -25,11 +25,12 @@ class Lost:
 @contextmanager
 def submitit() -> Iterator[None]:
     """Context: submitit's jobs return ``Lost`` in place of raising; Ctrl-C takes them all back."""
-    from submitit import AutoExecutor
+    import submitit as engine
     from submitit.core.utils import FailedJobError
 
+    executors: Any = engine.AutoExecutor
     asked: list[Any] = []
-    submit = AutoExecutor.map_array
+    submit = executors.map_array
 
     def map_array(executor: Any, *arguments: Any) -> list[Any]:
         try:
@@ -39,7 +40,7 @@ def submitit() -> Iterator[None]:
         asked.extend(jobs)
         return [_Surviving(job) for job in jobs]
 
-    AutoExecutor.map_array = map_array
+    executors.map_array = map_array
     try:
         yield
     except KeyboardInterrupt:
@@ -47,7 +48,7 @@ def submitit() -> Iterator[None]:
             job.cancel(check=False)
         raise
     finally:
-        AutoExecutor.map_array = submit
+        executors.map_array = submit
 
 
 class _Surviving:

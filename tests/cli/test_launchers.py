@@ -60,11 +60,14 @@ def test_ray_is_asked_for_threads_and_devices() -> None:
     parsed = parse([*SWEEP, "trainer.threads=4"])
     job = Composer("train", parsed).job(["recipe=one_shot", "trainer.threads=4"]).config
     config = OmegaConf.create(
-        {"hydra": {"launcher": {"_target_": "a.RayLauncher", "ray": {"remote": {}}}}}
+        {"hydra": {"launcher": {"_target_": "a.RayLauncher", "ray": {"init": {}, "remote": {}}}}}
     )
     assert launchers.allotted(config, [job]) == ["+hydra.launcher.ray.remote.num_cpus=4"]
     config.hydra.launcher.ray.remote.num_cpus = 1
     assert launchers.allotted(config, [job]) == []
+    config.hydra.launcher.ray.init.address = "auto"
+    joined = ["+hydra.launcher.ray.init.object_store_memory=null"]
+    assert launchers.allotted(config, [job]) == joined
     assert launchers.runs_elsewhere(config)
 
 
