@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from pruneflow.engine import Engine
 from pruneflow.training.finished import open_run
 from tests.e2e.command import lines, process, read, run, tiny
 
@@ -79,10 +81,14 @@ Engine.advance = deadly
 
 
 @pytest.fixture(autouse=True)
-def own_module() -> None:
+def own_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A recipe; and a module of the person's own with a network, data, and a death."""
     tiny()
     Path("own.py").write_text(OWN)
+    monkeypatch.setattr(Engine, "advance", Engine.advance)
+    yield
+    for name in ("own", "undivided"):
+        sys.modules.pop(name, None)
 
 
 def require_same(one: str, other: str) -> None:
@@ -143,8 +149,8 @@ def test_the_plan_counts_what_each_process_does(capsys: pytest.CaptureFixture[st
 def test_data_that_nobody_divides_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     text = OWN.replace("return DataLoader(TensorDataset(images, labels), 16, **more)",
                        "return list(zip(images.split(16), labels.split(16)))")  # fmt: skip
-    Path("own.py").write_text(text)
-    asked = ("plan", "recipe=tiny", "data.module=own:Data", "model.module=own:Net")
+    Path("undivided.py").write_text(text)
+    asked = ("plan", "recipe=tiny", "data.module=undivided:Data", "model.module=undivided:Net")
     assert run(*asked) == 0
     assert run(*asked, "trainer.devices=2") == 2
     assert "loader's list is not divided among processes" in capsys.readouterr().err
