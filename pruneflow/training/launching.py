@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -67,8 +68,9 @@ def launch(
 @contextmanager
 def _launcher(task: Path, config: RunConfig, console: Console) -> Iterator[subprocess.Popen[bytes]]:
     """Context: the process of torch that starts the others, and ends when they have ended."""
+    litter = TemporaryDirectory(prefix="pruneflow-")  # torch makes folders, and leaves them
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--log-dir", litter.name),
         *(f"--nproc_per_node={config.processes}", "-m", "pruneflow", "_worker", str(task)),
     ]
     variables = {**os.environ, "PYTHONSAFEPATH": "1"}  # no module of the person's hides another
@@ -93,6 +95,7 @@ def _launcher(task: Path, config: RunConfig, console: Console) -> Iterator[subpr
         except subprocess.TimeoutExpired:
             launcher.kill()
             launcher.wait()
+        litter.cleanup()
 
 
 def _descriptor(console: Console) -> int | None:
