@@ -46,6 +46,7 @@ class ExactCheckpoint(Checkpoint):
         self._restored: dict[str, Any] | None = None
         self._pending: dict[str, Any] = {}
         self._saved: list[Path] = []
+        self._part: tuple[Path, Path] | None = None
         self._saved_at = -1
         self._seen = 0
         self._due = False
@@ -83,6 +84,7 @@ class ExactCheckpoint(Checkpoint):
             self._saved_at = -1
             if self._allowed[1]:
                 self.save(trainer)
+                self._publish(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out what can be exact here, and restore what a checkpoint brought."""
@@ -102,8 +104,9 @@ class ExactCheckpoint(Checkpoint):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Merge what the last batch logged after our turn in it."""
+        """Merge what the last batch logged after our turn in it; all else is logged by now."""
         exact_resume.merge_results(trainer, self._pending)
+        self._publish(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -132,6 +135,10 @@ class ExactCheckpoint(Checkpoint):
         if self._allowed[1]:
             self.save(trainer)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the last one its name."""
+        self._publish(trainer)
+
     def _open(self, trainer: Trainer) -> None:
         """Find out what can be exact here, and what is in the folder."""
         self._trainer = trainer
@@ -158,7 +165,10 @@ class ExactCheckpoint(Checkpoint):
         return [path for path in found if path.name <= name_of(self._saved_at)]
 
     def save(self, trainer: Trainer) -> None:
-        """Write a checkpoint of this very moment, unless there is one."""
+        """Write a checkpoint of this very moment, unless there is one.
+
+        It gets its name once what belongs to its step is logged: a resume would not log it again.
+        """
         clock = recipe_of(trainer).clock
         if clock == self._saved_at:
             return
@@ -166,6 +176,13 @@ class ExactCheckpoint(Checkpoint):
         part = temporary(path)
         trainer.save_checkpoint(part, False)  # not the weights alone; Lightning asks each time
         self._saved_at, self._due = clock, False
+        self._part = (part, path)
+
+    def _publish(self, trainer: Trainer) -> None:
+        """Give what ``save`` has written its name, and drop what is older than is to be kept."""
+        if self._part is None:
+            return
+        (part, path), self._part = self._part, None
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.save()  # what was logged before a checkpoint outlives a kill after it

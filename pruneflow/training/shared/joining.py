@@ -56,9 +56,13 @@ def joined(
     if not config.values.get("share", True) or config.processes > 1:
         yield work
         return
-    with ExitStack() as stack:
-        _Join(config, plan, folder, common, say, stack).into(work)
+    join = _Join(config, plan, folder, common, say, work.claims)
+    try:
+        join.into(work)
         yield work
+    finally:
+        for place in [*work.claims]:
+            work.let_go(place)
 
 
 class _Join:
@@ -71,9 +75,10 @@ class _Join:
         folder: Path,
         common: Common,
         say: Say,
-        stack: ExitStack,
+        claims: dict[Path, ExitStack],
     ) -> None:
-        self.config, self.plan, self.folder, self.say, self.stack = config, plan, folder, say, stack
+        self.config, self.plan, self.folder, self.say = config, plan, folder, say
+        self.claims = claims
         self.store = config.home.absolute() / store.FOLDER
         if common.folder is not None:
             self.store = common.folder
@@ -84,23 +89,22 @@ class _Join:
             for until in (_dense(plan) if common.points is None else common.points)
             if 0 < until < plan.total
         }
-        self.claimed: dict[int, Path] = {}
         self.given_up: set[Path] = set()
 
     def into(self, work: Work) -> None:
         """Settle what a run begins from, and what it keeps."""
         own = work.checkpoint is not None and work.checkpoint.parent.parent == self.folder
         if own and work.checkpoint is not None:
+            if self.config.values["logger"]["name"] != "csv":
+                return  # what was logged in an earlier life cannot be told to others
             step = step_of(work.checkpoint)
             for until in [until for until in self.places if until > step]:
                 self._claim(until)
-            if self.config.values["logger"]["name"] != "csv":
-                return  # what was logged in an earlier life cannot be told to others
         else:
             while (entry := self._awaited()) is not None:
                 if self._take(entry, work):
                     break
-        work.places = self.claimed
+        work.places = {u: place for u, place in self.places.items() if place in self.claims}
         data, model = (self.config.values[name] for name in ("data", "model"))
         work.about = {
             "run": str(runfolder.shown(self.folder.absolute(), self.config.home)),
@@ -119,7 +123,7 @@ class _Join:
             entry = self._newest()
             least = 0 if entry is None else entry.until
             for until in sorted((u for u in self.places if u > least), reverse=True):
-                if until not in self.claimed and not self._claim(until):
+                if not self._claim(until):
                     if self._wait(until):
                         break
                     self.given_up.add(self.places[until])
@@ -139,17 +143,18 @@ class _Join:
     def _claim(self, until: int) -> bool:
         """Whether to train up to a point is ours, or at least nobody's to wait for."""
         place = self.places[until]
-        if place in self.given_up:
+        if place in self.claims or place in self.given_up:
             return True
+        claim = ExitStack()
         try:
-            self.stack.enter_context(held(place))
+            claim.enter_context(held(place))
         except HeldError:
             return False
         except OSError:  # nothing can be kept there
             self.given_up.add(place)
             return True
         runfolder.sweep_temporaries(place)
-        self.claimed[until] = place
+        self.claims[place] = claim
         return True
 
     def _wait(self, until: int) -> bool:

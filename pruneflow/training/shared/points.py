@@ -60,6 +60,8 @@ class SharingCheckpoint(ExactCheckpoint):
             step = self._step_until(trainer, until)
             if step > self._saved_at:
                 self._wanted.setdefault(step, []).append(place)
+            else:
+                self.work.let_go(place)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -111,6 +113,7 @@ class SharingCheckpoint(ExactCheckpoint):
                 trainer.save_checkpoint(part, False)
             except (OSError, RuntimeError) as error:  # torch's own, where a disk is full
                 rank_zero_warn(f"nothing is kept for other runs: {error}")
+                self.work.let_go(place)
             else:
                 self._kept.append(_Saved(place, recipe_of(trainer).clock, seconds, part))
 
@@ -123,3 +126,4 @@ class SharingCheckpoint(ExactCheckpoint):
             store.trim(saved.place.parent.parent)
         except OSError as error:
             rank_zero_warn(f"nothing is kept for other runs: {error}")
+        self.work.let_go(saved.place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class Work:
         taken: What it went on from, for ``result.json``; empty where it began by itself.
         rows: Metrics up to there.
         places: Where it keeps what others will go on from, by the step up to which they agree.
+        claims: What keeps others from training up to there, too.
         about: What is told of it there.
     """
 
@@ -43,9 +45,15 @@ class Work:
     taken: Mapping[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     places: dict[int, Path] = field(default_factory=dict)
+    claims: dict[Path, ExitStack] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
         """CPU time that others have spent on it."""
         return float(self.taken.get("cpu_seconds", 0.0))
+
+    def let_go(self, place: Path) -> None:
+        """Nobody is to wait for it any more: it is there, or will not be."""
+        if place in self.claims:
+            self.claims.pop(place).close()
