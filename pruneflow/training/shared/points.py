@@ -69,7 +69,7 @@ class SharingCheckpoint(ExactCheckpoint):
         """Publish what was saved: by now everything up to there is logged."""
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         while self._kept:
-            self._publish(self._kept.pop())
+            self._hand_on(self._kept.pop())
         if self._wanted and time.monotonic() > self._beaten + BEAT:
             self._beaten = time.monotonic()
             for place in (place for places in self._wanted.values() for place in places):
@@ -117,7 +117,7 @@ class SharingCheckpoint(ExactCheckpoint):
             else:
                 self._kept.append(_Saved(place, recipe_of(trainer).clock, seconds, part))
 
-    def _publish(self, saved: _Saved) -> None:
+    def _hand_on(self, saved: _Saved) -> None:
         metrics = runfolder.temporary(saved.place / "metrics")
         told = {**self.work.about, "step": saved.step, "cpu_seconds": round(saved.seconds, 3)}
         try:
