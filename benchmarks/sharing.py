@@ -42,7 +42,7 @@ def main() -> int:
     quick = parser.parse_args().quick
     cases = {name: measured(name, *case, quick=quick) for name, case in CASES.items()}
     if not quick:
-        found = {"processor": platform.processor(), "python": platform.python_version(), **cases}
+        found = {"platform": platform.platform(), "python": platform.python_version(), **cases}
         RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     return 0 if all(case["reached"] for case in cases.values()) else 1
 
