@@ -30,9 +30,9 @@ def require_same_bits(sweep: Path, whole: Path) -> None:
 
 def test_the_same_command_again_ends_with_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny()
-    assert run(*SWEEP, "hydra.sweep.dir=whole") == 0
+    assert run(*SWEEP, "hydra.sweep.dir=whole", "share=false") == 0
     advance, steps = Engine.advance, iter(range(10_000))
-    deadly = (10, 60, 72)  # in job 0, and twice in job 1
+    deadly = (10, 50, 60)  # in job 0, and twice in job 1
 
     def dying(self: Engine, step: int) -> Any:
         if next(steps) in deadly:
@@ -54,7 +54,7 @@ def test_a_process_that_is_killed_leaves_nothing_in_the_way(launcher: tuple[str,
     tiny()
     Path("killer.py").write_text(KILLER)
     sweep = (*SWEEP, "imports=[killer]", *launcher)
-    assert process(*sweep, "hydra.sweep.dir=whole").returncode == 0
+    assert process(*sweep, "hydra.sweep.dir=whole", "share=false").returncode == 0
     for step in ("10", "33"):
         killed = process(*sweep, env={"KILL_AT": step})
         assert killed.returncode == (1 if launcher else -signal.SIGKILL), killed.stderr
