@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pruneflow import runfolder
+
 RESULTS = Path(__file__).parent / "results" / "sharing.json"
 SPARSITIES = ("0.5", "0.8", "0.9", "0.95", "0.98")
 COMMON = ("model=lenet_300_100", "data.batch_size=16", "trainer.threads=1")
@@ -43,8 +45,22 @@ def main() -> int:
     cases = {name: measured(name, *case, quick=quick) for name, case in CASES.items()}
     if not quick:
         found = {"platform": platform.platform(), "python": platform.python_version(), **cases}
-        RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+        runfolder.write_json(RESULTS, found)
+        print(table())
     return 0 if all(case["reached"] for case in cases.values()) else 1
+
+
+def table() -> str:
+    """The results as Markdown."""
+    found = json.loads(RESULTS.read_text())
+    rows = [
+        "| five sparsities, 0.5 to 0.98 | of five separate runs | of a sweep with `share=false` |",
+        "|---|---|---|",
+    ]
+    for name in CASES:
+        case = found[name]
+        rows.append(f"| {name} | {case['ratio']:.2f}x | {case['ratio_to_sweep']:.2f}x |")
+    return "\n".join(rows)
 
 
 def measured(name: str, allowed: float, words: tuple[str, ...], quick: bool) -> dict[str, Any]:

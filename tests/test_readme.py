@@ -79,8 +79,9 @@ def test_the_pictures_exist(repository: Path, name: str) -> None:
 
 
 def test_the_figures_are_those_that_were_measured(readme: str) -> None:
-    from benchmarks import c99, deploy
+    from benchmarks import c99, deploy, sharing
 
-    for name, table in (("figures", deploy.table()), ("c99", c99.table())):
+    made = {"figures": deploy.table(), "c99": c99.table(), "sharing": sharing.table()}
+    for name, table in made.items():
         shown = readme.partition(f"<!-- {name}:")[2].partition(f"<!-- end of {name} -->")[0]
         assert shown.partition("-->")[2].strip() == table

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.ticker import PercentFormatter
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from pruneflow.report import units
-from pruneflow.report.figures import BLUE, GREEN, GREY, ORANGE, literal, new_figure, write
+from pruneflow.report.figures import BLUE, GREEN, GREY, ORANGE, new_figure, write
 from pruneflow.report.printable import printable
+from pruneflow.report.scales import logarithmic
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,11 @@ def budget_table(tried: Sequence[Tried], max_drop: float) -> RenderableType:
 
 
 def draw_budget(tried: Sequence[Tried], max_drop: float, path: Path) -> None:
-    """Draw what every network has lost, against its sparsity."""
+    """Draw what every network has lost, against the weights it has left."""
     picture, axes = new_figure(f"the sparsest network within {max_drop:g} points of dense")
     made = sorted((t for t in tried if t.drop is not None), key=lambda t: t.sparsity)
-    axes.plot(
-        [t.sparsity for t in made], [-(t.drop or 0) for t in made], color=GREY, lw=1, zorder=1
-    )
+    places = {t.name: (1 - t.sparsity, -(t.drop or 0)) for t in made}
+    axes.plot(*zip(*places.values(), strict=True), color=GREY, lw=1, zorder=1)
     axes.axhline(-max_drop, color=ORANGE, lw=1, ls="--", label=f"budget: {max_drop:g} points")
     groups = (
         ("within the budget", BLUE, [t for t in made if t.is_within and not t.is_chosen]),
@@ -78,13 +77,14 @@ def draw_budget(tried: Sequence[Tried], max_drop: float, path: Path) -> None:
     )
     for label, color, several in groups:
         if several:
-            x, y = [t.sparsity for t in several], [-(t.drop or 0) for t in several]
+            x, y = zip(*(places[t.name] for t in several), strict=True)
             axes.scatter(x, y, color=color, s=45, label=label, zorder=2)
-    for each in made:
-        axes.annotate(literal(each.name), (each.sparsity, -(each.drop or 0)), (0, 7),
-                      textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
-    axes.set_xlabel("sparsity")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    for each in (t for t in made if t.is_chosen):  # the last ones lie too close for names
+        axes.annotate(units.percent(each.sparsity) + " sparse", places[each.name], (0, 9),
+                      textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+    logarithmic(axes.xaxis, [x for x, _ in places.values()], lambda x: f"{100 * x:g}%")
+    axes.invert_xaxis()
+    axes.set_xlabel("weights left")
     axes.set_ylabel("points of validation accuracy against dense")
     axes.margins(y=0.15)
     axes.spines[["top", "right"]].set_visible(False)
