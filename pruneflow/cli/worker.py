@@ -42,6 +42,8 @@ def _work(path: Path, folder: Path, rank: int) -> int:
         ranks.note(folder, rank, ranks.FAILED, error)
         _leave(error.exit_code if isinstance(error, PruneFlowError) else 1)
     ranks.note(folder, rank, ranks.FINISHED)
+    if rank:  # gloo's threads may abort a Python that is ending, which would end process 0 too
+        _leave(0)
     return 0
 
 

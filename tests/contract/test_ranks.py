@@ -6,6 +6,7 @@ process draws other random numbers of its own.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ def work(rank: int, meeting: str, folder: str) -> None:
     found["gathered"] = ranks_of_one_run.gathered({"rank": rank, "of": [torch.full((rank,), 7)]})
     torch.save(found, Path(folder) / f"{rank}.pt")
     distributed.destroy_process_group()
+    os._exit(0)  # gloo's threads may abort a Python that is ending
 
 
 @pytest.fixture(scope="module")

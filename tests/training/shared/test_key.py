@@ -60,11 +60,11 @@ def test_the_length_is_where_somebody_may_ask_for_it() -> None:
 
 
 def test_own_modules_may_ask_for_anything_and_read_files() -> None:
-    Path("own_net.py").write_text(NET)
+    Path("keyed_net.py").write_text(NET)
     Path("files").mkdir()
     Path("files/a").write_text("a")
-    net = ("model.module=own_net:Net", "++model.args.optimizer={name:sgd,lr:0.1}")
-    data = ("data.module=own_net:Data", "++data.args.files=files")
+    net = ("model.module=keyed_net:Net", "++model.args.optimizer={name:sgd,lr:0.1}")
+    data = ("data.module=keyed_net:Data", "++data.args.files=files")
     longer = "++recipe.length=9ep"
     assert key(*net) != key(*net, longer)
     before = key(*data)
