@@ -67,6 +67,17 @@ class ExactCheckpoint(Checkpoint):
             state["results"] |= self._pending
         return {"ranks": ranks.gathered(state)}
 
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Make sure that as many processes train on, before anything else is compared."""
+        state = checkpoint["callbacks"].get(self.state_key)
+        if state and len(state["ranks"]) != trainer.world_size:
+            raise ResumeError(
+                f"the checkpoint was written by {len(state['ranks'])} processes, and "
+                f"{trainer.world_size} cannot continue it exactly: train on as many devices"
+            )
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See base class."""
         self._restored = state_dict or None
@@ -91,13 +102,7 @@ class ExactCheckpoint(Checkpoint):
         self._open(trainer)
         restored, self._restored = self._restored, None
         if restored is not None:
-            states = restored["ranks"]
-            if len(states) != trainer.world_size:
-                raise ResumeError(
-                    f"the checkpoint was written by {len(states)} processes, and "
-                    f"{trainer.world_size} cannot continue it exactly: train on as many devices"
-                )
-            state = states[trainer.global_rank]
+            state = restored["ranks"][trainer.global_rank]
             self._pending = dict(state.get("results", {}))
             exact_resume.restore(trainer, pl_module, state)
 

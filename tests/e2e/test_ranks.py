@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -236,7 +237,10 @@ def test_in_a_sweep_one_job_dies_and_the_other_jobs_go_on(launcher: str) -> None
 def test_processes_end_with_the_command_that_started_them(how: signal.Signals) -> None:
     command = [sys.executable, "-m", "pruneflow", *OF_THEIR_OWN, "hydra.run.dir=left",
                "recipe.length=500ep"]  # fmt: skip
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also below a shell's "&"
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listens
+    )
     places = [Path(f"left/ranks/rank{rank}.json") for rank in (0, 1)]
     wait_for(lambda: any(Path("left/checkpoints").glob("step*.ckpt")))
     both = [read(place)["process"] for place in places]
