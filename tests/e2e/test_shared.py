@@ -130,7 +130,7 @@ def test_every_logger_is_told_what_was_logged_before() -> None:
     for folder in ("one/1", "other/1"):
         events = events_of.EventAccumulator(f"{folder}/tensorboard").Reload()
         names = events.Tags()["scalars"]
-        found.append({n: [(e.step, e.value) for e in events.Scalars(n)] for n in names})
+        found.append({n: sorted((e.step, e.value) for e in events.Scalars(n)) for n in names})
     assert found[0] == found[1]
 
 
