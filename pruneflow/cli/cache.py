@@ -45,12 +45,12 @@ def _list(console: PlainConsole) -> int:
         console.print(f"Nothing is kept in {store.FOLDER}.")
         return 0
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
-    for column in ("recipe", "model", "data", "trained by"):
+    for column in ("recipe", "model", "data"):
         table.add_column(column, overflow="fold")
     for column in ("steps", "CPU time", "size", "last used"):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in sorted(found, key=lambda entry: entry.used, reverse=True):
-        about = [printable(entry.about[key]) for key in ("recipe", "model", "data", "run")]
+        about = [printable(entry.about[key]) for key in ("recipe", "model", "data")]
         numbers = (units.count(entry.step), f"{entry.seconds:.1f} s", units.size(entry.bytes))
         table.add_row(*about, *numbers, _ago(store.age(entry)))
     console.print(table)
