@@ -34,6 +34,7 @@ modifiers:
 """
 FILES = ("pruned.safetensors", "masks.safetensors", "journal.jsonl", "history.jsonl",
          "plan.json", "logs/metrics.csv")  # fmt: skip
+SAID = "said.txt"
 APART = ("seconds", "shared")
 """What a result may say differently."""
 
@@ -123,6 +124,7 @@ def hunted(
                 kills += 1
         code = started(command(victim, home), home).wait()
         if code != 0 and not all((home / run / "result.json").is_file() for run in victim.runs):
+            print(f"exit code {code}: {(home / SAID).read_text()[-2000:]}", flush=True)
             return kills, False  # a finished run refuses to go on, and is as good as done
         found = left(victim, home)
         if other := sorted(name for name in reference if found[name] != reference[name]):
@@ -148,15 +150,16 @@ def killed(words: Sequence[str], home: Path, after: float) -> bool:
 
 
 def started(words: Sequence[str], home: Path) -> subprocess.Popen[bytes]:
-    """``pruneflow WORDS`` in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pruneflow", *words],
-        cwd=home,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    """``pruneflow WORDS`` in a process group of its own; what it says is kept."""
+    with (home / SAID).open("ab") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pruneflow", *words],
+            cwd=home,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def prepared(home: Path) -> Path:
