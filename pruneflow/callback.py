@@ -88,7 +88,8 @@ class RecipeCallback(Callback):
     @property
     def clock(self) -> int:
         """Optimizer updates done."""
-        return 0 if self.engine is None else max(self.engine.state.clock, 0)
+        state = self._restored or (self.engine and self.engine.state)
+        return max(state.clock, 0) if state else 0
 
     @property
     def is_complete(self) -> bool:
@@ -130,7 +131,8 @@ class RecipeCallback(Callback):
         lightning_trainer.require_own_backward(pl_module, self.plan)
         if any(event.action == "rewind" for event in self.plan.events):
             lightning_trainer.refuse_early_stopping(trainer, self.recipe.name)
-        if not self.plan.total:  # Lightning ends such a run here, before it trains
+        if not self.plan.total or (self.is_complete and not begins):
+            # Lightning ends such a run here, before it trains
             self._begin(trainer, pl_module).detach()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

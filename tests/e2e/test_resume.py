@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -55,6 +57,18 @@ def test_last_finds_the_unfinished_run_of_this_configuration() -> None:
     assert [path.name for path in Path("outputs/tiny").iterdir()] == [folder.name]
     assert (folder / "result.json").is_file()
     assert run(*ARGUMENTS, "ckpt_path=last") == 2, "there is nothing left to continue"
+
+
+def test_a_run_killed_after_its_last_step_writes_what_is_missing() -> None:
+    assert run(*ARGUMENTS, "hydra.run.dir=whole") == 0
+    shutil.copytree("whole", "killed")
+    for name in (*FILES, "result.json", "run.png"):
+        Path("killed", name).unlink()
+    assert run("train", "run=killed", "ckpt_path=last") == 0
+    for name in (*FILES, "logs/metrics.csv"):
+        assert Path("killed", name).read_bytes() == Path("whole", name).read_bytes(), name
+    killed, whole = (json.loads(Path(name, "result.json").read_text()) for name in ("killed", "whole"))
+    assert {**killed, "seconds": None} == {**whole, "seconds": None}
 
 
 def test_two_runs_never_share_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
