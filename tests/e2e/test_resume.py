@@ -67,7 +67,9 @@ def test_a_run_killed_after_its_last_step_writes_what_is_missing() -> None:
     assert run("train", "run=killed", "ckpt_path=last") == 0
     for name in (*FILES, "logs/metrics.csv"):
         assert Path("killed", name).read_bytes() == Path("whole", name).read_bytes(), name
-    killed, whole = (json.loads(Path(name, "result.json").read_text()) for name in ("killed", "whole"))
+    killed, whole = (
+        json.loads(Path(name, "result.json").read_text()) for name in ("killed", "whole")
+    )
     assert {**killed, "seconds": None} == {**whole, "seconds": None}
 
 
