@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pruneflow.errors import ConfigError
-from pruneflow.modifiers.iterative_prune import CONTROLS
 from pruneflow.recipe import library
 from pruneflow.recipe.references import mentions
 
@@ -25,6 +24,8 @@ def expanded(overrides: Sequence[str], multirun: bool) -> list[str]:
     """
     if ALL not in overrides:
         return list(overrides)
+    from pruneflow.modifiers.iterative_prune import CONTROLS
+
     if not multirun:
         raise ConfigError(f"{ALL} trains every control: to run a job for each, add -m")
     given = {word.partition("=")[0].lstrip("+") for word in overrides}

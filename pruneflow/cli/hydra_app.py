@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def show(command: str, parsed: Namespace) -> int:
     from hydra._internal.utils import _run_hydra, get_args_parser
 
     register()
-    with reported():
+    with reported(), groups_without_copies():
         _run_hydra(parsed, get_args_parser(), _nothing, _conf(), command)
     return 0
 
@@ -99,6 +100,36 @@ def execute(
         return result
     finally:
         GlobalHydra.instance().clear()
+
+
+@contextmanager
+def groups_without_copies() -> Iterator[None]:
+    """Context: what config groups hold is read where it is; Hydra copies all its sources first.
+
+    A help text asks for some forty groups, which would be half of its time.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.core.object_type import ObjectType
+
+    place: Any = ConfigLoaderImpl
+    own = ConfigLoaderImpl.get_group_options
+
+    def options(
+        loader: ConfigLoaderImpl,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        if config_name is not None or overrides:  # these may change the search path
+            return own(loader, group_name, results_filter, config_name, overrides)
+        return loader.repository.get_group_options(group_name, results_filter)
+
+    place.get_group_options = options
+    try:
+        yield
+    finally:
+        place.get_group_options = own
 
 
 def _nothing(config: DictConfig) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.syntax import Syntax
 from rich.table import Table
 
 from pruneflow import runfolder
@@ -98,6 +97,8 @@ def _show_file(console: Console, path: Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{library.shown(path)}: cannot be read: {error}") from None
     if console.is_terminal:
+        from rich.syntax import Syntax
+
         console.print(printable(str(library.shown(path))), style="dim", soft_wrap=True)
         console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
     else:  # a file can be made of it
