@@ -1,0 +1,1 @@
+"""Mutation testing of the core: wrong programs, drawn by chance, that the tests have to notice."""

@@ -1,0 +1,98 @@
+"""Which tests run which line of the package, written down once for all mutants."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import coverage
+import pytest
+
+QUICK = (
+    "-q", "-o", "addopts=", "-m", "not slow and not gpu", "-p", "no:cacheprovider", "-n", "0",
+    "-W", "ignore::pytest.PytestAssertRewriteWarning",  # Hypothesis may be loaded already
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Covering:
+    """What one run of the tests showed.
+
+    Attributes:
+        seconds: By test, how long it took under the tracer.
+        lines: By file of the package, by line: the tests that run it. Line 0 stands for what
+            runs when the file is imported: the tests that run anything else of it.
+    """
+
+    seconds: dict[str, float]
+    lines: dict[str, dict[int, list[str]]]
+
+    def of(self, path: str, line: int, statement: int) -> list[str]:
+        """The tests that run a line, the fastest first.
+
+        Args:
+            path: The file.
+            line: The line, or one that the tracer counts as part of a statement.
+            statement: Where the statement begins; 0 where it runs at import.
+        """
+        known = self.lines.get(path, {})
+        tests = set(known.get(line, [])) | set(known.get(statement, []))
+        return sorted(tests & self.seconds.keys(), key=self.seconds.__getitem__)
+
+
+class Recorder:
+    """Tells the tracer which test it is looking at, and the time every test takes."""
+
+    def __init__(self, tracer: coverage.Coverage) -> None:
+        self.tracer = tracer
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.red: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> object:
+        self.tracer.switch_context(item.nodeid)
+        try:
+            return (yield)
+        finally:
+            self.tracer.switch_context("")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] += report.duration
+        if not report.passed:
+            self.red.add(report.nodeid)
+
+
+def trace(repository: Path, rooms: list[str], into: Path) -> None:
+    """Run the quick tests of some rooms in this process and add what they cover to a file.
+
+    Tests that fail, or are skipped, cover nothing: they could not notice anything.
+    """
+    data = into.with_suffix(".coverage")
+    tracer = coverage.Coverage(data_file=data, branch=True, source=[str(repository / "pruneflow")])
+    recorder = Recorder(tracer)
+    tracer.start()
+    pytest.main([*QUICK, *rooms], plugins=[recorder])
+    tracer.stop()
+    tracer.save()
+    whole = read(into) if into.is_file() else Covering({}, {})
+    whole.seconds.update({t: s for t, s in recorder.seconds.items() if t not in recorder.red})
+    for measured in tracer.get_data().measured_files():
+        lines = whole.lines.setdefault(str(Path(measured).relative_to(repository)), {})
+        fresh = tracer.get_data().contexts_by_lineno(measured)
+        fresh[0] = [test for tests in fresh.values() for test in tests]
+        for line, tests in fresh.items():
+            lines[line] = sorted({*lines.get(line, []), *tests} - {""})
+    text = json.dumps({"seconds": whole.seconds, "lines": whole.lines})
+    into.write_text(text, encoding="utf-8")
+
+
+def read(path: Path) -> Covering:
+    """What ``record`` wrote."""
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    lines = {
+        name: {int(line): tests for line, tests in by_line.items()}
+        for name, by_line in tree["lines"].items()
+    }
+    return Covering(tree["seconds"], lines)
