@@ -34,6 +34,13 @@ class UserError(PruneFlowError):
     exit_code = 2
 
 
+MOST_TOLD = 20
+"""Problems of a recipe that are told at once."""
+
+MOST_LETTERS = 2000
+"""Of a problem's message."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake and where it stands, e.g. ``my.yaml:5: modifiers.prune: ...``."""
@@ -42,7 +49,10 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" if self.where else self.message
+        text = self.message
+        if len(text) > MOST_LETTERS:  # it quotes a value that long; the mend comes last
+            text = f"{text[: MOST_LETTERS // 2]} ... {text[-MOST_LETTERS // 2 :]}"
+        return f"{self.where}: {text}" if self.where else text
 
 
 class RecipeError(UserError):
@@ -50,7 +60,10 @@ class RecipeError(UserError):
 
     def __init__(self, problems: Sequence[Problem] | Problem) -> None:
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        told = [str(problem) for problem in self.problems[:MOST_TOLD]]
+        if more := len(self.problems) - len(told):
+            told.append(f"... and {more} more")
+        super().__init__("\n".join(told))
 
     def __reduce__(self) -> tuple[type[RecipeError], tuple[list[Problem]]]:
         return type(self), (self.problems,)

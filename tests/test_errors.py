@@ -58,6 +58,21 @@ def test_a_recipe_error_lists_every_problem_on_a_line(cls: type[RecipeError]) ->
     assert cls(problems[0]).problems == problems[:1]
 
 
+def test_of_very_many_problems_the_first_are_told() -> None:
+    error = RecipeError([Problem(f"a.yaml:{n}", "no such field") for n in range(1, 5001)])
+    told = str(error).splitlines()
+    assert told[0] == "a.yaml:1: no such field"
+    assert told[-1] == f"... and {5001 - len(told)} more"
+    assert len(told) < 50
+    assert len(error.problems) == 5000
+
+
+def test_a_very_long_message_keeps_its_beginning_and_its_mend() -> None:
+    told = str(Problem("a.yaml:1", f"got '{'x' * 100_000}'; write 0.9"))
+    assert re.fullmatch(r"a\.yaml:1: got 'x+ \.\.\. x+'; write 0\.9", told)
+    assert len(told) < 3000
+
+
 @pytest.mark.parametrize("cls", [RecipeError, PlanError])
 def test_a_recipe_error_survives_the_way_between_processes(cls: type[RecipeError]) -> None:
     error = cls([Problem("a.yaml:1", "one")])
