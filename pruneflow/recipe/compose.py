@@ -141,7 +141,11 @@ def from_config(
                 f"${{{knob}}}); leave '{knob}=' out"
             )
             raise RecipeError(Problem(typed(asked), text))
-    return schema.build(resolve(tree, locate), name, followed(tree, locate))
+    try:
+        resolved = resolve(tree, locate)
+    except RecipeError as error:  # of a key that is misspelled, perhaps
+        raise RecipeError([*schema.unknown_keys(tree, locate), *error.problems]) from None
+    return schema.build(resolved, name, followed(tree, locate), locate)
 
 
 def _from_root(override: str) -> str:

@@ -102,7 +102,7 @@ class _Resolver:
             else:
                 hint = did_you_mean(name, _names(self.root))
                 self.fail(path, f"${{{name}}} refers to nothing.{hint}")
-        return self.value(value, path, (*pending, name))
+        return self.value(value, tuple(keys), (*pending, name))
 
     def fail(self, path: KeyPath, message: str) -> None:
         where = ".".join(path)

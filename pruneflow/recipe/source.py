@@ -21,11 +21,13 @@ from pruneflow.recipe.scalars import plain_scalar
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
+MAX_ENTRIES = 4_000
+"""Keys and list items."""
 
 KeyPath = tuple[str, ...]
 
 REFERENCE = re.compile(r"(?<!\\)\$\{([A-Za-z_]\w*(?:\.[\w-]+)*)\}")
-_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 _DEFAULT_NAME = re.compile(r"[A-Za-z]\w*(?:[/-]\w+)*")
 _DEFAULT_GROUP = re.compile(r"(_parts|[A-Za-z]\w*)(@modifiers(\.[A-Za-z_][\w-]*)?)?")
 
@@ -155,7 +157,7 @@ class _Builder:
             if key in tree:
                 first = self.lines[(*path, key)]
                 self.refuse(event, f"'{key}' is given twice (first on line {first})")
-            self.lines[(*path, key)] = _line(event)
+            self.enter((*path, key), event)
             tree[key] = self.value(next(self.events), (*path, key))
         return tree
 
@@ -163,9 +165,14 @@ class _Builder:
         items: list[Any] = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             here = (*path, str(len(items)))
-            self.lines[here] = _line(event)
+            self.enter(here, event)
             items.append(self.value(event, here))
         return items
+
+    def enter(self, path: KeyPath, event: yaml.Event) -> None:
+        if len(self.lines) == MAX_ENTRIES:
+            self.refuse(event, f"holds more than {MAX_ENTRIES} keys and list items")
+        self.lines[path] = _line(event)
 
     def key(self, event: yaml.Event, path: KeyPath) -> str:
         if not isinstance(event, yaml.ScalarEvent) or event.anchor or event.tag:

@@ -11,6 +11,7 @@ import pytest
 from torch import nn
 
 from pruneflow.errors import RecipeError
+from pruneflow.recipe import schema
 from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.compose import load_recipe
 from pruneflow.timeline import Horizon
@@ -223,6 +224,14 @@ REFERENCES = [
      "modifiers.p.start: 3 has no unit"),
 ]  # fmt: skip
 
+KEYS_BESIDE_REFERENCES = [
+    ("sparsity: 0.5\nmodifiers:\n  p: {type: prune,\n      sparsty: '${sparsity}',  #!\n"
+     "      sparsity: 0.5}\n", "'prune' has no field 'sparsty'. Did you mean 'sparsity'?"),
+    ("sparsty: 0.5  #!\n" + USED.strip() + "  #!\n", "unknown key 'sparsty'. Did you mean 'spar"),
+    ("vars: {rate: '${vars.nobody}'}  #!\nmodifiers:\n  p: {type: lr, init: '${vars.rate}'}\n",
+     "vars.rate: ${vars.nobody} refers to nothing"),
+]  # fmt: skip
+
 NO_LENGTH = [
     ("type: prune; sparsity: 0.5; start: 20% #!", "add 'length: 20ep' to the recipe"),
     ("type: prune; schedule: multistep; milestones: {20%: 0.5} #!", "add 'length: 20ep' to the re"),
@@ -230,7 +239,7 @@ NO_LENGTH = [
 ]
 
 
-@pytest.mark.parametrize(("text", "phrase"), [*WHOLE, *REFERENCES])
+@pytest.mark.parametrize(("text", "phrase"), [*WHOLE, *REFERENCES, *KEYS_BESIDE_REFERENCES])
 def test_whole_recipes(text: str, phrase: str) -> None:
     check(text, phrase)
 
@@ -268,6 +277,21 @@ def test_an_open_ended_rate_does_not_tell_how_long_to_train() -> None:
 def test_a_plan_of_absurdly_many_events_is_refused() -> None:
     text = "modifiers:\n  p: {type: prune, sparsity: 0.5, end: 999999999999st, every: 1st}\n"
     assert complaints(text)[0].startswith("my.yaml:2: modifiers.p.every: 1st makes more than")
+
+
+def test_a_recipe_of_absurdly_many_modifiers_is_refused() -> None:
+    text = "length: 9ep\nmodifiers:\n" + "".join(
+        f"  m{n + 1}: {{type: freeze_mask, start: m{n}.start}}\n" for n in range(600)
+    )
+    assert complaints(text) == ["my.yaml:2: modifiers: are 600, more than the 100 allowed"]
+
+
+def test_the_longest_chain_of_anchors_that_is_allowed_compiles() -> None:
+    one = "type: trainable, value: false"
+    links = "".join(f"  m{n}: {{{one}, start: m{n + 1}.start}}\n" for n in range(99))
+    Path("my.yaml").write_text(f"length: 9ep\nmodifiers:\n{links}  m99: {{{one}}}\n")
+    plan = compile_for(load_recipe("./my.yaml"), Net(), Horizon(10))
+    assert len(plan.recipe.modifiers) == schema.MAX_MODIFIERS
 
 
 @pytest.mark.parametrize(

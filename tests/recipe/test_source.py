@@ -16,7 +16,7 @@ from pruneflow.pruning.scope import Layer
 from pruneflow.recipe import library
 from pruneflow.recipe.compiler import compile_plan
 from pruneflow.recipe.compose import load_recipe
-from pruneflow.recipe.source import MAX_BYTES, parse_source, read_source
+from pruneflow.recipe.source import MAX_BYTES, MAX_ENTRIES, parse_source, read_source
 from pruneflow.timeline import Horizon
 
 LAYERS = [
@@ -51,6 +51,13 @@ def test_plain_scalars_follow_yaml_1_2(text: str, value: object) -> None:
 
 def test_nan_is_a_number() -> None:
     assert math.isnan(parse_source("a: .nan", "x.yaml").tree["a"])
+
+
+def test_so_many_keys_and_items_are_no_recipe() -> None:
+    items = ", ".join("1" for _ in range(MAX_ENTRIES - 1))
+    assert len(parse_source(f"a: [{items}]\n", "x.yaml").tree["a"]) == MAX_ENTRIES - 1
+    wanted = f"x.yaml:2: holds more than {MAX_ENTRIES} keys and list items"
+    assert refusal(f"a: [{items}]\nb: 1\n") == wanted
 
 
 def test_every_key_and_item_has_its_line() -> None:
@@ -245,7 +252,8 @@ def test_a_mutated_recipe_works_or_is_refused(data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     "text",
     ['a: 1\nb: "\\e[31m"', 'a: 1\n"\\x9bm": 2', 'a: 1\nb: "x\\ty"', 'a: 1\nb: ["x\\ny"]',
-     'a: 1\nb: "\\u202Ex"', "a: 1\nb: |\n  x\n", "a: 1\nb: '\u2028'"],
+     'a: 1\nb: "\\u202Ex"', "a: 1\nb: |\n  x\n", "a: 1\nb: '\u2028'",
+     'a: 1\nb: "\\ud800"', 'a: 1\n"\\udfff": 2'],
 )  # fmt: skip
 def test_text_holds_no_control_characters(text: str) -> None:
     message = refusal(text)
