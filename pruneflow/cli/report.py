@@ -26,18 +26,19 @@ examples:
 
 def main(arguments: Sequence[str]) -> int:
     """Print a table of the runs in some folders and write the page over them."""
-    from pruneflow import runfolder
     from pruneflow.cli.console import PlainConsole
-    from pruneflow.report import gathered_page
-    from pruneflow.report.gathered import collect, home_of
-    from pruneflow.report.gathered_table import gathered_table
-    from pruneflow.report.html import clean
 
     console = PlainConsole()
     parsed = _parsed(arguments)
     if parsed.help:
         console.print(USAGE)
         return 0
+    from pruneflow import runfolder
+    from pruneflow.report import gathered_page
+    from pruneflow.report.gathered import collect, home_of
+    from pruneflow.report.gathered_table import gathered_table
+    from pruneflow.report.html import clean
+
     rows = collect(parsed.folders)
     single = len(parsed.folders) == 1
     path = parsed.output or (home_of(parsed.folders[0]) / PAGE if single else Path(PAGE))
