@@ -14,11 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from pruneflow import runfolder
 from pruneflow.cli.arguments import without
 from pruneflow.cli.quoting import quoted
-from pruneflow.recipe import library
+from pruneflow.errors import ConfigError
 from pruneflow.recipe.complaints import reported
 from pruneflow.recipe.hydra_source import register
 
 RUN_DIR, SWEEP_DIR = "hydra.run.dir", "hydra.sweep.dir"
+
+SHOWN = ("help", "hydra_help", "cfg", "info", "shell_completion")
+"""What is shown where nothing is run."""
 
 
 def register_resolvers() -> None:
@@ -35,13 +38,53 @@ def run_name(recipe: str | None) -> str:
 
 
 def show(command: str, parsed: Namespace) -> int:
-    """``--help``, ``--cfg``, ``--info`` and the like, by Hydra itself."""
-    from hydra._internal.utils import _run_hydra, get_args_parser
+    """``--help``, ``--cfg``, ``--info`` and the like, in Hydra's words.
+
+    Raises:
+        UserError: It cannot be composed, or two of them are asked for at once.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    wanted = [flag for flag in SHOWN if getattr(parsed, flag) not in (False, None)]
+    if len(wanted) > 1 or parsed.multirun:
+        text = ", ".join(f"--{flag.replace('_', '-')}" for flag in SHOWN)
+        raise ConfigError(f"one of {text} at a time, and none of them with -m")
+    register_resolvers()
+    name, overrides = parsed.config_name or command, parsed.overrides
+    texts = {"args_parser": get_args_parser(), "args": parsed}
+    with _hydra(command, parsed) as hydra, reported(), groups_without_copies():
+        if parsed.help:
+            hydra.app_help(config_name=name, **texts)
+        elif parsed.hydra_help:
+            hydra.hydra_help(config_name=name, **texts)
+        elif parsed.cfg:
+            how = {"package": parsed.package, "resolve": parsed.resolve}
+            try:
+                hydra.show_cfg(config_name=name, overrides=overrides, cfg_type=parsed.cfg, **how)
+            except SystemExit:  # there is no such package, as Hydra has said
+                return 2
+        elif parsed.shell_completion:
+            hydra.shell_completion(config_name=name, overrides=overrides)
+        else:
+            hydra.show_info(parsed.info, config_name=name, overrides=overrides)
+    return 0
+
+
+@contextmanager
+def _hydra(command: str, parsed: Namespace) -> Iterator[Any]:
+    """Context: Hydra set up for a command line."""
+    from hydra._internal.hydra import Hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    from pruneflow.recipe.compose import search_path
 
     register()
-    with reported(), groups_without_copies():
-        _run_hydra(parsed, get_args_parser(), _nothing, _conf(), command)
-    return 0
+    GlobalHydra.instance().clear()
+    path = search_path(parsed.config_path, parsed.config_dir)
+    try:
+        yield Hydra.create_main_hydra2(task_name=command, config_search_path=path)
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def execute(
@@ -67,11 +110,6 @@ def execute(
         Exception: Whatever the task of a single run raises.
         UserError: Hydra cannot set it up, or the folder cannot be written.
     """
-    from hydra._internal.hydra import Hydra
-    from hydra.core.global_hydra import GlobalHydra
-
-    from pruneflow.recipe.compose import search_path
-
     raised: list[Exception] = []
 
     def single(config: DictConfig) -> None:
@@ -80,12 +118,7 @@ def execute(
         except Exception as error:  # Hydra would print a line of its own
             raised.append(error)
 
-    register()
-    GlobalHydra.instance().clear()
-    hydra = Hydra.create_main_hydra2(
-        task_name=command, config_search_path=search_path(parsed.config_path, parsed.config_dir)
-    )
-    try:
+    with _hydra(command, parsed) as hydra:
         run = hydra.multirun if parsed.multirun else hydra.run
         mode, key = ("MULTIRUN", SWEEP_DIR) if parsed.multirun else ("RUN", RUN_DIR)
         placed = [*without(overrides, key), f"{key}={quoted(str(folder))}", f"hydra.mode={mode}"]
@@ -98,8 +131,6 @@ def execute(
         if raised:
             raise raised[0]
         return result
-    finally:
-        GlobalHydra.instance().clear()
 
 
 @contextmanager
@@ -130,11 +161,3 @@ def groups_without_copies() -> Iterator[None]:
         yield
     finally:
         place.get_group_options = own
-
-
-def _nothing(config: DictConfig) -> None:
-    """The task where there is nothing to run."""
-
-
-def _conf() -> str:
-    return str(library.data_root() / "conf")

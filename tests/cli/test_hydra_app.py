@@ -6,6 +6,7 @@ import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 
+from pruneflow.cli import main
 from pruneflow.cli.hydra_app import groups_without_copies
 from pruneflow.recipe.compose import config_loader
 
@@ -40,3 +41,33 @@ def test_hydra_is_left_as_it_was() -> None:
     with groups_without_copies():
         assert ConfigLoaderImpl.get_group_options is not own
     assert ConfigLoaderImpl.get_group_options is own
+
+
+@pytest.mark.parametrize(
+    ("words", "mend"),
+    [
+        (["train", "--cfg", "job", "recipe=gradul"], "Did you mean 'gradual'?"),
+        (["train", "--cfg", "job", "recipe=2:4"], "no recipe '2:4'"),
+        (["train", "--cfg", "job", "hydra/sweeper=optuna"], "needs: pip install"),
+        (["train", "--cfg", "job", "seed=[1"], "is not understood"),
+        (["train", "--cfg", "job", "--package", "nobody"], "package 'nobody' not found"),
+        (["train", "--cfg", "job", "--info"], "at a time"),
+        (["plan", "--help", "-m"], "none of them with -m"),
+        (["plan", "--help", "--config-dir", "nowhere"], "no folder 'nowhere'"),
+        (["plan", "--info", "--config-name", "nobody"], "Cannot find primary config 'nobody'"),
+    ],
+)
+def test_what_cannot_be_shown_is_told_as_every_mistake(
+    words: list[str], mend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert mend in said.err
+    assert "HYDRA_FULL_ERROR" not in said.err
+
+
+def test_hydras_part_is_shown_with_its_references_resolved(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "--cfg", "hydra", "--resolve"]) == 0
+    assert "outputs/" in capsys.readouterr().out
