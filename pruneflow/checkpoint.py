@@ -6,12 +6,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
-from pruneflow import exact_resume
+from pruneflow import exact_resume, tensor_file
 from pruneflow.callback import RecipeCallback
 from pruneflow.errors import ResumeError
 from pruneflow.lightning_trainer import callbacks, undeclared
@@ -33,6 +32,10 @@ class ExactCheckpoint(Checkpoint):
         every_n_steps: Optimizer updates between saves inside an epoch; 0 saves at its end only.
         keep: How many of this run's newest files stay.
 
+    Attributes:
+        stopping: Set it, and the training ends with ``KeyboardInterrupt`` as soon as a checkpoint
+            is saved; at the next batch where none can be exact inside an epoch.
+
     Raises:
         ResumeError: The folder holds another run's checkpoints; when ``fit`` starts.
     """
@@ -43,6 +46,7 @@ class ExactCheckpoint(Checkpoint):
         self.folder = Path(folder)
         self.every_n_steps = every_n_steps
         self.keep = keep
+        self.stopping = False
         self._restored: dict[str, Any] | None = None
         self._pending: dict[str, Any] = {}
         self._saved: list[Path] = []
@@ -112,6 +116,8 @@ class ExactCheckpoint(Checkpoint):
         """Merge what the last batch logged after our turn in it; all else is logged by now."""
         exact_resume.merge_results(trainer, self._pending)
         self._publish(trainer)
+        if self.stopping and (self._saved_at == recipe_of(trainer).clock or not self._allowed[0]):
+            raise KeyboardInterrupt
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -121,9 +127,10 @@ class ExactCheckpoint(Checkpoint):
         exact_resume.end_restart(trainer)
         clock = recipe_of(trainer).clock
         stepped, self._seen = clock != self._seen, clock
-        if not stepped or not self.every_n_steps:
+        if not stepped:
             return
-        self._due = self._due or clock % self.every_n_steps == 0
+        is_time = self.every_n_steps and clock % self.every_n_steps == 0
+        self._due = self._due or self.stopping or bool(is_time)
         last = exact_resume.is_last_batch(trainer)
         if (
             self._due
@@ -143,6 +150,8 @@ class ExactCheckpoint(Checkpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the last one its name."""
         self._publish(trainer)
+        if self.stopping:
+            raise KeyboardInterrupt
 
     def _open(self, trainer: Trainer) -> None:
         """Find out what can be exact here, and what is in the folder."""
@@ -202,9 +211,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint in a folder that is undamaged and ours, or None."""
     for path in sorted(folder.glob("step*.ckpt"), reverse=True):
         try:
+            content = tensor_file.load(path, mapped=True)
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()  # torch.load does not compare checksums
-            content = torch.load(path, map_location="cpu", weights_only=True)
             if damaged is None and content["callbacks"][STATE_KEY]:
                 return path
         except Exception:  # noqa: S112  (torch names no common base for damaged files)

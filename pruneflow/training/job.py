@@ -36,6 +36,7 @@ from pruneflow.training.progress import NOBODY, Watch, progress
 from pruneflow.training.shared.joining import joined
 from pruneflow.training.shared.points import SharingCheckpoint
 from pruneflow.training.shared.work import ALONE, Common, Work
+from pruneflow.training.stopping import StopWhenAsked
 from pruneflow.training.trainer_settings import OURS
 
 _ACCURACIES = ("test_accuracy", "test_acc")
@@ -180,13 +181,14 @@ def _trainer(
         record = logger if isinstance(logger, Record) else Record(work.rows)
         checkpoint = SharingCheckpoint(*where, work, record)
         logger = [*([logger] if logger else []), *([] if record is logger else [record])]
+    stops = [StopWhenAsked(checkpoint)] if seat.on_end is None else []  # else all have to agree
     try:
         return pl.Trainer(
             max_epochs=int(epochs) if epochs.is_integer() else -1,
             max_steps=-1 if epochs.is_integer() else plan.total,
             default_root_dir=folder,
             logger=logger,
-            callbacks=[recipe, checkpoint, *progress(recipe, console, watch)],
+            callbacks=[recipe, checkpoint, *stops, *progress(recipe, console, watch)],
             **{**defaults, **settings},
         )
     except (TypeError, ValueError, ImportError, MisconfigurationException) as error:

@@ -67,13 +67,13 @@ class SharingCheckpoint(ExactCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Publish what was saved: by now everything up to there is logged."""
-        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         while self._kept:
             self._hand_on(self._kept.pop())
         if self._wanted and time.monotonic() > self._beaten + BEAT:
             self._beaten = time.monotonic()
             for place in (place for places in self._wanted.values() for place in places):
                 store.beat(place)
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
