@@ -13,11 +13,13 @@ from pathlib import Path
 
 from pruneflow.errors import HeldError
 from pruneflow.runfolder import shown
+from pruneflow.untrusted import require_confined
 
 if sys.platform != "win32":
     import fcntl
 
 CLAIM = ".claimed"
+_FOLLOW_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _mine: set[int] = set()
 
 
@@ -30,10 +32,12 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises:
         HeldError: Somebody is in there; the message names the process.
+        ResumeError: A symbolic link in it leads out of it.
         OSError: The folder cannot be written.
     """
+    require_confined(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    claim = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT, 0o666)
+    claim = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT | _FOLLOW_NO_LINK, 0o666)
     _mine.add(claim)
     try:
         if not _locked(claim):

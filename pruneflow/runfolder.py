@@ -14,12 +14,13 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from pruneflow.errors import ConfigError, ResumeError
+from pruneflow.untrusted import read_text
 
 RUN_LOCK = "run.lock.yaml"
 RECIPE_LOCK = "recipe.lock.yaml"
@@ -35,7 +36,7 @@ DEPLOYED = "deploy"
 
 _JOB = ".job"
 _TEMPORARY = ".part"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
 def new(folder: Path) -> Path:
@@ -82,9 +83,17 @@ def mark_failed(place: Path, failure: str) -> None:
 
 
 def sweep_jobs(sweep: Path) -> list[Job]:
-    """The jobs of a sweep, those that died at once included."""
+    """The jobs of a sweep, those that died at once included.
+
+    A run that is not beside the sweep, where its earlier ones are, is none of its own.
+    """
     places = {path.parent for name in (_JOB, RUN_LOCK) for path in sweep.rglob(name)}
-    return [_job(place) for place in sorted(places, key=lambda p: _natural(str(p)))]
+    around = sweep.absolute().parent.resolve()
+    found = [_job(place) for place in sorted(places, key=lambda p: _natural(str(p)))]
+    return [
+        job if job.home.resolve().is_relative_to(around) else replace(job, home=job.place)
+        for job in found
+    ]
 
 
 def jobs(sweep: Path) -> list[Path]:
@@ -94,10 +103,10 @@ def jobs(sweep: Path) -> list[Path]:
 
 def _job(place: Path) -> Job:
     try:
-        mark = json.loads((place / _JOB).read_text())
+        mark = json.loads(read_text(place / _JOB))
         home = place if mark["home"] is None else Path(os.path.normpath(place / mark["home"]))
         return Job(place, home, mark["failure"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Job(place, place)
 
 
@@ -135,7 +144,7 @@ def writing(folder: Path) -> Iterator[None]:
     """Context: say in plain words that the folder a person named cannot be written.
 
     Raises:
-        ConfigError: In place of an ``OSError`` about this folder, or about a full disk.
+        ConfigError: In place of an ``OSError`` about this folder, or about the disk.
     """
     try:
         yield
@@ -144,8 +153,9 @@ def writing(folder: Path) -> Iterator[None]:
         path = Path(os.fsdecode(error.filename)) if named else folder
         here, there = folder.absolute(), path.absolute()
         ours = there.is_relative_to(here) or here.is_relative_to(there)
-        if error.errno not in _FULL and not (named and ours):
+        if error.errno not in _DISK and not (named and ours):
             raise
+        path = path.with_name(re.sub(rf"\.\d+{_TEMPORARY}$", "", path.name))
         text = f"{shown(path)}: cannot be written: {error.strerror or error}"
         raise ConfigError(text) from None
 
@@ -194,8 +204,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = temporary(path)
+    part.unlink(missing_ok=True)
     try:
-        part.write_bytes(data)
+        with part.open("xb") as stream:  # follows no link that somebody has put there
+            stream.write(data)
         publish(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -218,7 +230,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ResumeError: It is absent or damaged.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except OSError as error:
         raise ResumeError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -20,14 +20,14 @@ MAX_LINES = 260
 
 FLOORS = {
     "errors": 0, "registry": 0, "timeline": 0, "schedules": 0, "runfolder": 0, "holding": 0,
-    "environment": 0,
+    "environment": 0, "untrusted": 0,
     "user_code": 0,
-    "pruning": 1, "structure": 1, "zoo": 1,
+    "pruning": 1, "structure": 1, "zoo": 1, "plain_yaml": 1, "tensor_file": 1,
     "state": 2, "optimizer_memory": 2, "snapshots": 2, "network": 2,
     "operations": 2,
     "modifiers": 3,
     "recipe": 4,
-    "engine": 5, "lending": 5, "loss_terms": 5,
+    "engine": 5, "keeping": 5, "lending": 5, "loss_terms": 5,
     "calibration_data": 6, "lightning_calibration": 6,
     "loop": 6, "lightning_trainer": 6, "mask_statistics": 6, "callback": 6,
     "exact_resume": 6, "checkpoint": 6,

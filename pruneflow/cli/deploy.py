@@ -12,7 +12,7 @@ from pruneflow.cli.arguments import only_shows, parse
 from pruneflow.cli.complain import complain
 from pruneflow.errors import ConfigError, PruneFlowError, did_you_mean
 
-KEYS = ("run", "out", "deploy")
+KEYS = ("run", "out", "trust", "deploy")
 PAGE = "report.html"
 
 
@@ -34,13 +34,16 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError("deploy what? Write run=FOLDER, the folder of a finished run or a sweep")
     settings = Settings.from_tree(tree.get("deploy") or {})
     folder, out = Path(str(tree["run"])), tree.get("out") or None
+    if (trusts := tree.get("trust", False)) not in (True, False):
+        raise ConfigError(f"trust={trusts}: needs true or false")
     runs = finished_runs(folder)
     if out is not None and len(runs) > 1:
         raise ConfigError(f"out={out} has room for one run, but {folder} holds {len(runs)}")
     code = 0
     for run in runs:
         try:
-            _deploy(run, run / runfolder.DEPLOYED if out is None else Path(str(out)), settings)
+            place = run / runfolder.DEPLOYED if out is None else Path(str(out))
+            _deploy(run, place, settings, trusts)
         except PruneFlowError as error:
             if runs == [folder]:
                 raise
@@ -98,7 +101,7 @@ def _has_several_values(override: str) -> bool:
         return OverridesParser.create().parse_override(override).is_sweep_override()
 
 
-def _deploy(run: Path, folder: Path, settings: Any) -> None:
+def _deploy(run: Path, folder: Path, settings: Any, trusts: bool) -> None:
     from pruneflow import runfolder
     from pruneflow.cli.console import PlainConsole
     from pruneflow.deploy.api import deploy_model
@@ -108,7 +111,7 @@ def _deploy(run: Path, folder: Path, settings: Any) -> None:
 
     console = PlainConsole()
     with console.status(f"deploying {runfolder.shown(run)}") as status, runfolder.writing(folder):
-        finished = open_run(run)
+        finished = open_run(run, trusts)
         source = {key: finished.result[key] for key in SOURCE}
         preprocessing = getattr(finished.data, "preprocessing", None)
         done = deploy_model(

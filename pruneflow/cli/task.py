@@ -63,9 +63,10 @@ def run_config(config: DictConfig, hydra: Any) -> Any:
 
     register_resolvers()
     home = Path(hydra.runtime.cwd)
-    make_importable(home)
     tree = plain(config)
-    import_modules(tree["imports"])
+    if tree["imports"]:
+        make_importable(home)
+        import_modules(tree["imports"])
     name = str(hydra.runtime.choices.recipe)
     recipe_tree: Any = OmegaConf.to_container(config.recipe, resolve=False)
     recipe = schema.build(resolve(recipe_tree, lambda path: name), name)

@@ -12,7 +12,7 @@ from pruneflow import runfolder
 from pruneflow.cli.arguments import only_shows, parse, value, without
 from pruneflow.errors import ConfigError
 
-CKPT, RUN = "ckpt_path", "run"
+CKPT, RUN, TRUST = "ckpt_path", "run", "trust"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -77,17 +77,19 @@ def _again(overrides: Sequence[str], composer: Any) -> int:
     from pruneflow.cli.task import trained
     from pruneflow.training.resume import LAST, changed_files, repeated
 
-    others = without(overrides, RUN, CKPT, RUN_DIR)
+    others = without(overrides, RUN, CKPT, RUN_DIR, TRUST)
     if others:
         raise ConfigError(f"run=FOLDER repeats a run as it was; '{others[0]}' would change it")
     source, checkpoint = Path(value(overrides, RUN) or ""), value(overrides, CKPT)
-    config = repeated(source, checkpoint)
+    if (trusts := value(overrides, TRUST)) not in (None, "true", "false"):
+        raise ConfigError(f"command line (trust={trusts}): needs true or false")
+    config = repeated(source, checkpoint, trusts == "true")
     if other := changed_files(config):
         PlainConsole().print(f"Changed since {source} began: {', '.join(other)}", soft_wrap=True)
     if checkpoint == LAST:
         folder = source
     elif value(overrides, RUN_DIR) is not None:
-        folder = Path(composer.run_folder(without(overrides, RUN, CKPT)))
+        folder = Path(composer.run_folder(without(overrides, RUN, CKPT, TRUST)))
     else:
         name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
         with runfolder.writing(source.parent):

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from pruneflow import plain_yaml
+
 Job = Mapping[str, Any]
 """``result``: what ``result.json`` holds, or None; ``overrides``: what its command line said."""
 
@@ -78,8 +80,8 @@ def curves(jobs: Sequence[Job]) -> list[Curve]:
 def overrides(folder: Path) -> list[str]:
     """What the command line said of the run in a folder, as Hydra keeps it."""
     try:
-        found = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+        found = plain_yaml.read(folder / ".hydra" / "overrides.yaml")
+    except (OSError, ValueError, yaml.YAMLError):
         return []
     return [str(word) for word in found] if isinstance(found, list) else []
 

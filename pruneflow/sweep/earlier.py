@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
-from pruneflow import runfolder
+from pruneflow import plain_yaml, runfolder
 from pruneflow.errors import ResumeError, UserError
 from pruneflow.sweep.place import Sweep, may_hold, sweeps
 from pruneflow.training.config import RunConfig
 from pruneflow.training.resume import changed_files, is_same, read_lock
+from pruneflow.training.trust import reaches
 
 WEIGHTY = ("pruneflow", "torch")
 """Packages of which another version may train another network."""
@@ -56,7 +57,7 @@ def outdated(config: RunConfig, sweep: Sweep) -> tuple[Path, list[str]] | None:
         jobs = runfolder.sweep_jobs(folder) if folder != sweep.folder else []
         for job in jobs[:1]:
             try:
-                locked = read_lock(job.home)
+                locked = read_lock(job.home, reaches(config.values, config.home))
             except UserError:
                 continue
             then = replace(config, own_files=locked.own_files)
@@ -81,7 +82,7 @@ def _hash_in(path: Path, modified: int) -> str:
     """What a file says; every job of a sweep asks this of every earlier job."""
     if path.name == runfolder.RESULT:
         return str(runfolder.read_json(path).get("config_hash"))
-    return str(yaml.safe_load(path.read_text(encoding="utf-8"))["config_hash"])
+    return str(plain_yaml.read(path)["config_hash"])
 
 
 def finished_line(result: dict[str, Any], shown: Path) -> str:

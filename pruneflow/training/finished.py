@@ -18,6 +18,7 @@ from pruneflow import runfolder
 from pruneflow.errors import DataError, ResumeError, did_you_mean
 from pruneflow.structure import resize
 from pruneflow.training.resume import read_lock
+from pruneflow.untrusted import require_confined
 
 SOURCE = ("recipe", "model", "data", "seed")
 """What a run's result says of where it comes from."""
@@ -73,8 +74,12 @@ class Finished:
         return inputs
 
 
-def open_run(folder: Path) -> Finished:
+def open_run(folder: Path, trusted: bool = False) -> Finished:
     """Open a finished run.
+
+    Args:
+        folder: Where it is.
+        trusted: Whether its lock may ask for anything, whoever has written it.
 
     Raises:
         ResumeError: There is no run, it is not finished, or its files are damaged.
@@ -88,8 +93,9 @@ def open_run(folder: Path) -> Finished:
             f"{runfolder.shown(folder)}: this run is not finished; "
             f"go on with: pruneflow train {again} ckpt_path=last"
         )
+    require_confined(folder)
     result = _result(folder)
-    config = read_lock(folder)
+    config = read_lock(folder, None if trusted else ())
     config.import_modules()
     module = config.model()
     module.configure_model()

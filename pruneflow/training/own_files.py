@@ -33,10 +33,11 @@ def contents(values: Mapping[str, Any], home: Path, files: Iterable[str] = ()) -
     Returns:
         Modules by their names, the weights by theirs.
     """
-    make_importable(home.absolute())
     model, data = values["model"], values["data"]
     named = [*(values["imports"] or ()), model.get("module"), data.get("module")]
     queue = [str(name).partition(":")[0] for name in named if name is not None]
+    if queue:
+        make_importable(home.absolute())
     found: dict[str, str] = {}
     while queue:
         name = queue.pop()

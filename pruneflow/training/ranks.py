@@ -75,7 +75,8 @@ class Task:
         told = runfolder.read_json(path)
         try:
             home, lock, checkpoint = Path(told["home"]), told["lock"], told["checkpoint"]
-            make_importable(home)
+            if lock["config"]["imports"]:
+                make_importable(home)
             config = RunConfig.from_lock(lock, home)
             if config.digest != lock["config_hash"]:
                 raise ResumeError(f"{path}: says something else than what was to be done")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from secrets import randbelow
@@ -13,12 +13,14 @@ import torch
 import yaml
 from rich.console import Console
 
-from pruneflow import runfolder
+from pruneflow import plain_yaml, runfolder
 from pruneflow.checkpoint import newest_checkpoint
 from pruneflow.errors import ResumeError, UserError
+from pruneflow.training import trust
 from pruneflow.training.config import RunConfig
 from pruneflow.training.numbers import SEEDS
 from pruneflow.training.starting_point import StartingPoint
+from pruneflow.untrusted import read_text
 
 LAST = "last"
 _SHOWN = 3
@@ -48,7 +50,9 @@ def begin(config: RunConfig, folder: Path, console: Console) -> tuple[RunConfig,
     config = replace(_seeded(config, console), threads=threads)
     runfolder.require_unused(folder)
     lock = config.to_lock()
-    _write_yaml(folder / runfolder.RUN_LOCK, lock)
+    text = _write_yaml(folder / runfolder.RUN_LOCK, lock)
+    if trust.reaches(config.values, config.home):
+        trust.sign(folder, text)
     _write_yaml(folder / runfolder.RECIPE_LOCK, lock["recipe"])
     return config, checkpoint
 
@@ -65,15 +69,23 @@ def grounded(config: RunConfig) -> RunConfig:
     return replace(config, start=StartingPoint.of(config.home / wanted))
 
 
-def read_lock(folder: Path) -> RunConfig:
+def read_lock(folder: Path, allowed: Collection[str] | None = ()) -> RunConfig:
     """The configuration of an earlier run.
 
+    Args:
+        folder: The run's.
+        allowed: What the lock may ask for beyond the folder, whoever has written it; None:
+            whatever it does. See ``trust.reaches``.
+
     Raises:
-        ResumeError: The folder holds no run.
+        ResumeError: The folder holds no run, or its lock asks for more and is a stranger's.
     """
     path = folder / runfolder.RUN_LOCK
     try:
-        lock = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_text(path, plain_yaml.LARGEST)
+        lock = plain_yaml.load(text)
+        if allowed is not None:
+            trust.require(folder, text, trust.reaches(lock["config"], Path()), allowed)
         return RunConfig.from_lock(lock)
     except FileNotFoundError:
         text = f"{runfolder.shown(folder)}: there is no run in this folder"
@@ -82,7 +94,7 @@ def read_lock(folder: Path) -> RunConfig:
         raise ResumeError(text) from None
     except OSError as error:
         raise ResumeError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ResumeError(f"{path}: is damaged: {error}") from None
 
 
@@ -92,7 +104,7 @@ def require_same(config: RunConfig, folder: Path) -> RunConfig:
     Raises:
         ResumeError: It does not; the message names what differs.
     """
-    locked = read_lock(folder)
+    locked = read_lock(folder, trust.reaches(config.values, config.home))
     if different := list(_differences(config, locked)):
         more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
         raise ResumeError(
@@ -114,13 +126,18 @@ def unfinished(parent: Path, config: RunConfig) -> Path:
     raise ResumeError(f"nothing to continue: no unfinished run of this configuration in {parent}")
 
 
-def repeated(source: Path, checkpoint: str | None) -> RunConfig:
+def repeated(source: Path, checkpoint: str | None, trusted: bool = False) -> RunConfig:
     """What ``run=FOLDER`` does: the same again, or from a checkpoint named instead.
+
+    Args:
+        source: The run's folder.
+        checkpoint: A file, or ``last``.
+        trusted: Whether its lock may ask for anything, whoever has written it.
 
     Raises:
         ResumeError: The folder holds no run, or it is to continue a finished one.
     """
-    locked = read_lock(source)
+    locked = read_lock(source, None if trusted else ())
     if checkpoint is None:
         return locked
     if checkpoint == LAST and runfolder.is_finished(source):
@@ -167,7 +184,8 @@ def _seeded(config: RunConfig, console: Console) -> RunConfig:
 def is_same(config: RunConfig, folder: Path) -> bool:
     """Whether a folder holds a run of this configuration."""
     try:
-        return not any(_differences(config, read_lock(folder)))
+        locked = read_lock(folder, trust.reaches(config.values, config.home))
+        return not any(_differences(config, locked))
     except UserError:  # damaged, or of words that are no longer there: not this one
         return False
 
@@ -194,6 +212,7 @@ def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, json.dumps(tree, default=str)
 
 
-def _write_yaml(path: Path, tree: Any) -> None:
-    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+def _write_yaml(path: Path, tree: Any) -> str:
+    text = plain_yaml.dump(tree)
     runfolder.write_bytes(path, text.encode())
+    return text
