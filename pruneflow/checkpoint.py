@@ -6,12 +6,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
-from pruneflow import exact_resume
+from pruneflow import exact_resume, tensor_file
 from pruneflow.callback import RecipeCallback
 from pruneflow.errors import ResumeError
 from pruneflow.lightning_trainer import callbacks, undeclared
@@ -212,7 +211,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint in a folder that is undamaged and ours, or None."""
     for path in sorted(folder.glob("step*.ckpt"), reverse=True):
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = tensor_file.load(path, mapped=True)
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()  # torch.load does not compare checksums
             if damaged is None and content["callbacks"][STATE_KEY]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pruneflow import tensor_file
 from pruneflow.errors import TrainingError
 from pruneflow.network import Network
 from pruneflow.pruning.masks import is_finite
@@ -129,7 +130,7 @@ def _content(file: Path) -> dict[str, Any]:
             from safetensors.torch import load_file
 
             return dict(load_file(file))
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = tensor_file.load(file)
     except OSError as error:
         raise ValueError(f"'{file}' cannot be read: {error.strerror or error}") from None
     except Exception as error:  # torch and safetensors name no common base for damaged files

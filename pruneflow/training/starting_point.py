@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pruneflow import runfolder
+from pruneflow import runfolder, tensor_file
 from pruneflow.errors import ResumeError
 
 
@@ -45,15 +45,21 @@ class StartingPoint:
         """The file, still the same.
 
         Raises:
-            ResumeError: It is gone, or its content is another.
+            ResumeError: It is gone, its content is another, or it would fill the memory.
         """
         path = Path(self.checkpoint)
         if _sha256(path) != self.sha256:
             raise ResumeError(f"{path}: has changed since the run began from it")
+        try:
+            tensor_file.require_bounded(path)
+        except (OSError, ValueError) as error:
+            raise ResumeError(f"ckpt_path: {path}: cannot be loaded: {error}") from None
         return path
 
 
 def _sha256(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ResumeError(f"ckpt_path: {path}: is no file")
     try:
         return runfolder.sha256(path)
     except FileNotFoundError:

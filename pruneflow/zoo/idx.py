@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from pruneflow.zoo.files import Source, has_md5, unreadable
 
 SPLITS = ("train", "t10k")
+MOST_BYTES = 2**26
+"""The largest file, 60,000 images, has 47 million, packed or not."""
 
 
 class Checksums(NamedTuple):
@@ -63,12 +66,22 @@ class IdxFiles:
         path = self.source.find(root, *names)
         path = path or self.source.download(root, packed, f"md5:{expected.archive}")
         try:
-            data = path.read_bytes()
+            with path.open("rb") as stream:
+                data = self._bounded(stream, path)
             if expected.content is None:
                 self.source.require(has_md5(data, expected.archive), path)
-            content = gzip.decompress(data) if path.suffix == ".gz" else data
+            content = data
+            if path.suffix == ".gz":
+                with gzip.open(io.BytesIO(data)) as unpacking:
+                    content = self._bounded(unpacking, path)
         except (OSError, EOFError, zlib.error) as error:
             raise unreadable(path, error) from None
         if expected.content is not None:
             self.source.require(hashlib.sha256(content).hexdigest() == expected.content, path)
+        return content
+
+    def _bounded(self, stream: BinaryIO | gzip.GzipFile, path: Path) -> bytes:
+        """A stream's content, which no published file is longer than."""
+        content = stream.read(MOST_BYTES + 1)
+        self.source.require(len(content) <= MOST_BYTES, path)
         return content

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import torch
-
-from pruneflow import runfolder
+from pruneflow import runfolder, tensor_file
 from pruneflow.checkpoint import STATE_KEY, name_of, step_of
 from pruneflow.errors import HeldError, ResumeError
 from pruneflow.holding import held
@@ -221,7 +219,7 @@ def _require_whole(path: Path, step: int) -> None:
         ResumeError: It is not.
     """
     try:
-        callbacks = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]
+        callbacks = tensor_file.load(path)["callbacks"]
         is_ours = bool(callbacks[STATE_KEY]) and callbacks["pruneflow.recipe"]["clock"] == step
     except Exception:  # torch names no common base for damaged files
         is_ours = False
