@@ -183,6 +183,8 @@ BROKEN: dict[str, tuple[Change, str]] = {
         "true or false",
     ),
     "NaN": (_node(2, options={"slope": float("nan")}), "slope has to be a finite number"),
+    "infinity": (_node(2, options={"slope": float("inf")}), "slope has to be a finite number"),
+    "no float32": (_node(2, options={"slope": -1e39}), "has to be a finite number in float32"),
     "huge slope": (_node(2, options={"slope": 10**400}), "slope has to be a finite number"),
     "slope as text": (_node(2, options={"slope": "0.1"}), "slope has to be a finite number"),
     "the output earlier": (lambda t: t.update(output="f"), "'f' is not the last node"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, prod
+from math import prod
 from typing import cast
 
 import torch
@@ -25,6 +25,9 @@ ACTIVATIONS = ("relu", "relu6", "leaky_relu")
 
 MOST = 65_535
 """The largest whole number an option takes."""
+
+LARGEST = torch.finfo(torch.float32).max
+"""The largest other number."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def pair(least: int) -> Option:
 
 FLAG = Option("true or false", lambda v: type(v) is bool)
 REAL = Option(
-    "a finite number", lambda v: (type(v) is float and isfinite(v)) or _is_whole(v, -MOST)
+    "a finite number in float32",
+    lambda v: (type(v) is float and abs(v) <= LARGEST) or _is_whole(v, -MOST),
 )
 
 
