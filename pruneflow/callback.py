@@ -253,4 +253,5 @@ class RecipeCallback(Callback):
         ``on_before_optimizer_step`` there, and as the step begins elsewhere.
         """
         assert self.engine is not None
-        self.engine.guard(trainer.optimizers, not pl_module.automatic_optimization)
+        is_alone = lightning_trainer.is_alone(trainer, pl_module, self)
+        self.engine.guard(trainer.optimizers, not pl_module.automatic_optimization, is_alone)

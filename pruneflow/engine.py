@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from pruneflow.errors import TrainingError
+from pruneflow.keeping import Keeping
 from pruneflow.lending import Lending
 from pruneflow.loss_terms import LossTerms
 from pruneflow.modifiers.duties import Gathering, GradientSpan
@@ -65,6 +66,7 @@ class Engine:
         self.updates = 0
         self.awaits_gradients = False
         self._hooks: dict[Optimizer, list[RemovableHandle]] = {}
+        self._keeping = Keeping(self.network)
         self._lending = Lending(plan, self.network)
         self._loss_terms = LossTerms(plan, self.network)
         self._gatherings = plan.duties_of(Gathering)
@@ -87,8 +89,10 @@ class Engine:
             if event.action == "change":
                 self.network.enforce()
             self.state.journal.append(self._entry(event))
+        if fired:
+            self._keeping.fill()
         self._move_to(step)
-        self._forget_scores()
+        gathering.forget(self.network, self._gatherings)
         self._loss_terms.follow()
         return fired
 
@@ -97,18 +101,22 @@ class Engine:
         rewinding.settle(self.network)
         self._lending.settle()
 
-    def guard(self, optimizers: Sequence[Optimizer], has_gradients: bool = True) -> None:
+    def guard(
+        self, optimizers: Sequence[Optimizer], has_gradients: bool = True, is_alone: bool = True
+    ) -> None:
         """Guard these optimizers, and let go of any others: all that the model has.
 
         Args:
             optimizers: Plain ``torch`` optimizers, also after some were built anew.
             has_gradients: Gradients are there as a step begins. Pass False where they come
                 later than that, and call ``use_gradients`` once they are there.
+            is_alone: Nobody changes gradients after that, but for their scale.
         """
         self.detach()
         self.network.optimizers = list(optimizers)
-        self.network.rebind()
+        self.network.rebind(begins=True)
         self._loss_terms.follow()
+        self._keeping.is_alone = is_alone
 
         def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self.settle()
@@ -121,9 +129,7 @@ class Engine:
 
         def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self._lending.give_back(optimizer)
-            self.network.apply_masks(
-                optimizer, has_gradients and gathering.has_closure(args, kwargs)
-            )
+            self._keeping.follow(optimizer, has_gradients and gathering.has_closure(args, kwargs))
             self._require_used(optimizer)
             self.updates += 1
 
@@ -188,6 +194,7 @@ class Engine:
         gatherings, changes = self._now(self._gatherings), self._now(self._gradient_spans)
         if not gatherings and not changes:
             self.network.mask_gradients()
+            self._keeping.note_masked(optimizer)
             return
         moved = gathering.about_to_move(self.network, optimizer, scaled)
         gathering.gather(self.network, gatherings, moved)
@@ -249,9 +256,3 @@ class Engine:
                 f"{type(optimizer).__name__} computes them in a closure: call backward() before "
                 "step(), and step() without one"
             )
-
-    def _forget_scores(self) -> None:
-        """Drop what nobody will look at any more."""
-        for key in list(self.state.scores):
-            if all(duty.end <= self.state.clock for duty in self._gatherings if duty.key == key):
-                del self.state.scores[key]

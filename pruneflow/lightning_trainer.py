@@ -103,6 +103,26 @@ def _scaler(trainer: Trainer) -> Any:
     return getattr(undeclared(trainer).precision_plugin, "scaler", None)
 
 
+def is_alone(trainer: Trainer, module: LightningModule, ours: Any) -> bool:
+    """Whether Lightning alone stands between a callback of ours and the update: it may clip.
+
+    Args:
+        trainer: Whose plugins and callbacks.
+        module: Whose hooks.
+        ours: The callback that sees gradients in ``on_before_optimizer_step``.
+    """
+    others = [callback for callback in callbacks(trainer) if callback is not ours]
+    between: list[Any] = [
+        type(trainer.strategy),
+        type(trainer.precision_plugin),
+        *(callback.on_before_optimizer_step for callback in others),
+        module.on_before_optimizer_step,
+        module.configure_gradient_clipping,
+        module.optimizer_step,
+    ]
+    return all(each.__module__.startswith(("pytorch_lightning.", "lightning.")) for each in between)
+
+
 def require_own_backward(module: LightningModule, plan: Plan) -> None:
     """Make sure that Lightning goes backward where a recipe adds to the loss.
 

@@ -12,12 +12,12 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError, TrainingError
-from pruneflow.optimizer_memory import mask_memory, moved_by
+from pruneflow.optimizer_memory import mask_memory
 from pruneflow.pruning.allocation import Quota
 from pruneflow.pruning.criteria import CRITERIA, Criterion
 from pruneflow.pruning.gathering import GatheredScore
 from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
-from pruneflow.pruning.masks import Masks, not_finite, unlike, zeros_of
+from pruneflow.pruning.masks import not_finite, put_back, unlike, zeros_of
 from pruneflow.pruning.oneshot.calibration import Calibration
 from pruneflow.pruning.scoring import streams
 from pruneflow.pruning.shards import fitted, like, local, ranks_of
@@ -36,6 +36,7 @@ class Network:
 
     Attributes:
         weights: Every parameter by name; an event of action ``change`` may write to them.
+        masked: All weights that have a mask, and these masks.
         zeros: Pruned weights of every layer that has a mask.
         averages: Modules that hold averaged copies of the weights; they are masked too.
         calibration: What the network can be watched on, if there is anything.
@@ -70,19 +71,9 @@ class Network:
 
     # -- every step ------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def apply_masks(self, optimizer: Optimizer | None = None, late: bool = False) -> None:
-        """Put pruned weights back to +0.0: all of them, or those an optimizer has just moved."""
-        weights, masks = self._masked, self._masks
-        if optimizer is not None and len(self.optimizers) > 1:  # a graph may need the others
-            weights, masks = moved_by(optimizer, self.weights.values(), weights, masks)
-        if weights:
-            parts = list(map(local, weights))
-            torch._foreach_mul_(parts, list(map(local, masks)))
-            if late or id(optimizer) not in self._exact:
-                torch._foreach_add_(parts, 0.0)  # -0.0 + 0.0 is +0.0
-        if late and optimizer is not None:  # gradients that were not masked have filled it
-            mask_memory(optimizer, dict(zip(weights, masks, strict=True)))
+    def apply_masks(self) -> None:
+        """Put pruned weights back to +0.0."""
+        put_back(*self.masked)
 
     @torch.no_grad()
     def mask_gradients(self, names: Collection[str] | None = None) -> None:
@@ -179,18 +170,29 @@ class Network:
         self.state.frozen.update(names)
 
     @torch.no_grad()
-    def enforce(self) -> None:
-        """Make weights, their averages and the optimizers' memory agree with the masks."""
+    def enforce(self, begins: bool = False) -> None:
+        """Make weights, their averages and the optimizers' memory agree with the masks.
+
+        Args:
+            begins: This is no event: what events left in the optimizers' memory stays.
+        """
         self.apply_masks()
         for average in self.average_modules():
             parameters = dict(average.named_parameters())
             for name, mask in self.state.masks.items():
                 local(parameters[name]).mul_(local(mask)).add_(0.0)
-        masked = dict(zip(self._masked, self._masks, strict=True))
-        self._exact = {id(o) for o in self.optimizers if mask_memory(o, masked)}
+        pairs = dict(zip(*self.masked, strict=True))
+        self._exact = {id(o) for o in self.optimizers if mask_memory(o, pairs, begins)}
 
-    def rebind(self) -> None:
+    def is_exact(self, optimizer: Optimizer) -> bool:
+        """Whether a pruned weight with no gradient does not move in its updates."""
+        return id(optimizer) in self._exact
+
+    def rebind(self, begins: bool = False) -> None:
         """Follow parameters that were replaced since the last time; their masks stay.
+
+        Args:
+            begins: This is no event.
 
         Raises:
             TrainingError: A masked parameter is gone, or has another shape.
@@ -205,7 +207,7 @@ class Network:
         self.weights = current
         self._place_masks()
         self._pair_up()
-        self.enforce()
+        self.enforce(begins)
 
     # -- inside ----------------------------------------------------------------------------
 
@@ -247,10 +249,9 @@ class Network:
             masks[name] = fitted(mask, self.weights[name]).to(self.weights[name].dtype)
 
     def _pair_up(self) -> None:
-        masks: Masks = self.state.masks
-        self._masked: list[torch.Tensor] = [self.weights[name] for name in masks]
-        self._masks = list(masks.values())
-        self.zeros = zeros_of(masks)
+        weights: list[torch.Tensor] = [self.weights[name] for name in self.state.masks]
+        self.masked = (weights, list(self.state.masks.values()))
+        self.zeros = zeros_of(self.state.masks)
 
     def average_modules(self) -> Iterator[nn.Module]:
         """The averaged copies of the network themselves."""

@@ -29,23 +29,49 @@ BY_ELEMENT: tuple[type[Optimizer], ...] = (
 )
 """Optimizers in which every weight moves by its own gradient and memory alone."""
 
+_ADAM = (optim.Adam, optim.AdamW)
+_SECOND_MOMENTS = ("exp_avg_sq", "max_exp_avg_sq")
+
 
 @torch.no_grad()
-def mask_memory(optimizer: Optimizer, masks: Mapping[torch.Tensor, torch.Tensor]) -> bool:
+def mask_memory(
+    optimizer: Optimizer, masks: Mapping[torch.Tensor, torch.Tensor], but_filled: bool = False
+) -> bool:
     """Clear an optimizer's memory of pruned weights.
 
     Args:
         optimizer: Any optimizer; only memory in the shape of its weight can be cleared.
         masks: The mask of each weight.
+        but_filled: Not what ``fill_second_moments`` fills.
 
     Returns:
         Whether a pruned weight with no gradient cannot move any more.
     """
+    stays = _SECOND_MOMENTS if but_filled and type(optimizer) in _ADAM else ()
     for weight, mask in masks.items():
-        for value in optimizer.state.get(weight, {}).values():
-            if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+        for key, value in optimizer.state.get(weight, {}).items():
+            alike = isinstance(value, torch.Tensor) and value.shape == weight.shape
+            if alike and key not in stays:
                 local(value).mul_(local(mask))
     return type(optimizer) in BY_ELEMENT
+
+
+@torch.no_grad()
+def fill_second_moments(optimizer: Optimizer, masks: Mapping[torch.Tensor, torch.Tensor]) -> None:
+    """Set the second moments of pruned weights to 1, where the optimizer is an Adam.
+
+    A first moment of 0 divided by its root is 0 whatever it is; but the root of a zero, or of a
+    denormal number that it would decay to, takes a CPU several times as long.
+
+    Args:
+        optimizer: Any optimizer.
+        masks: The mask of each weight.
+    """
+    if type(optimizer) in _ADAM:
+        for weight, mask in masks.items():
+            moment = optimizer.state.get(weight, {}).get("exp_avg_sq")
+            if moment is not None:
+                local(moment).masked_fill_(local(mask) == 0, 1.0)
 
 
 def replace_parameters(

@@ -164,10 +164,10 @@ class Loop:
         self.optimizers: list[Optimizer] = list(made) if isinstance(made, Sequence) else [made]
         self.schedulers = [] if scheduler is None else [scheduler(o) for o in self.optimizers]
         state = None if parts is None else self._load(parts)
+        self.rates: list[float] = []
+        self.optimizers[0].register_step_post_hook(self._note_rate)  # before the engine's own
         self.engine = Engine(self.plan, self.model, self.optimizers, self.schedulers, seed, state)
         self.engine.network.calibration = Watched(next(self.model.parameters()).shape[1])
-        self.rates: list[float] = []
-        self.optimizers[0].register_step_pre_hook(self._note_rate)
         if state is None:
             self.engine.advance(0)
 

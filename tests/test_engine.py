@@ -186,14 +186,14 @@ def test_a_weight_that_is_no_number_stops_the_run_at_the_event() -> None:
 def test_detaching_leaves_no_hook() -> None:
     loop = Loop({"prune": PRUNE}, total=12)
     [optimizer] = loop.optimizers
-    before = len(optimizer._optimizer_step_pre_hooks)
+    before = len(optimizer._optimizer_step_post_hooks)
     loop.engine.guard(loop.optimizers)
-    assert len(optimizer._optimizer_step_pre_hooks) == before
-    assert len(optimizer._optimizer_step_post_hooks) == 1
+    assert len(optimizer._optimizer_step_pre_hooks) == 1
+    assert len(optimizer._optimizer_step_post_hooks) == before
     assert loop.engine.is_guarded(optimizer)
     loop.engine.detach()
-    assert len(optimizer._optimizer_step_pre_hooks) == before - 1
-    assert len(optimizer._optimizer_step_post_hooks) == 0
+    assert len(optimizer._optimizer_step_pre_hooks) == 0
+    assert len(optimizer._optimizer_step_post_hooks) == before - 1
     assert not loop.engine.is_guarded(optimizer)
 
 

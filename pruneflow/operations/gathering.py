@@ -88,6 +88,14 @@ def gather(network: Network, gatherings: Sequence[Gathering], moved: Collection[
             _take_in(network, gathering, name)
 
 
+def forget(network: Network, gatherings: Sequence[Gathering]) -> None:
+    """Drop scores that nobody will look at any more."""
+    state = network.state
+    for key in list(state.scores):
+        if all(duty.end <= state.clock for duty in gatherings if duty.key == key):
+            del state.scores[key]
+
+
 def _forget_what_accumulates(network: Network, gathering: Gathering, name: str) -> None:
     """Of earlier backward passes keep only what masks took out of the gradient."""
     mask, totals = network.state.masks.get(name), network.state.scores.get(gathering.key, {})

@@ -6,7 +6,7 @@ Where processes share out the rows of weights, they share out those of masks.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -50,6 +50,15 @@ def _is_bad(chunk: torch.Tensor) -> bool:
         return False
     ends = torch.stack(torch.aminmax(chunk))  # NaN if there is one
     return not bool(ends.isfinite().all())
+
+
+@torch.no_grad()
+def put_back(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> None:
+    """Make pruned weights +0.0, given the mask of each tensor."""
+    if weights:
+        parts = list(map(local, weights))
+        torch._foreach_mul_(parts, list(map(local, masks)))
+        torch._foreach_add_(parts, 0.0)  # -0.0 + 0.0 is +0.0
 
 
 def count_zeros(mask: torch.Tensor) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -33,6 +34,10 @@ class PlannedEvent:
     event: Event
     zeros: int | None
     layers: Mapping[str, tuple[int, int]] = field(repr=False)
+
+
+def _step(row: PlannedEvent) -> int:
+    return row.event.step
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ class Plan:
 
     def events_between(self, after: int, until: int) -> Iterator[Event]:
         """Events of the steps in ``(after, until]``."""
-        return (row.event for row in self.rows if after < row.event.step <= until)
+        first = bisect_right(self.rows, after, key=_step)
+        return (row.event for row in self.rows[first : bisect_right(self.rows, until, key=_step)])
 
     def require_past(self, journal: Sequence[Mapping[str, Any]], clock: int) -> None:
         """Make sure that what happened until step ``clock`` is what this plan says.
