@@ -94,17 +94,19 @@ class Guard:
 
     def caps(self, layers: Sequence[Layer], sparsity: float) -> dict[str, int]:
         """The most zeros that each layer may have when the whole is to reach ``sparsity``."""
-        size = sum(layer.size for layer in layers)
+        sizes = {layer.name: layer.size for layer in layers}
+        size = sum(sizes.values())
         spare = max(0, size - ceil(exact(sparsity) * size) - len(layers))
+        most = exact(self.max_layer_sparsity)
         caps = {}
         for layer in layers:
+            own = sizes[layer.name]
             if self.min_nonzeros is None:  # one weight, and a share of what then is left
-                least = min(layer.rows, 1 + spare * layer.size // size)
+                least = min(layer.rows, 1 + spare * own // size)
             else:
                 least = ceil(self.min_nonzeros / layer.unit)
-            by_count = layer.size - min(least, layer.size)
-            by_share = int(exact(self.max_layer_sparsity) * layer.size)
-            caps[layer.name] = min(by_count, by_share)
+            by_share = most.numerator * own // most.denominator
+            caps[layer.name] = min(own - min(least, own), by_share)
         return caps
 
 
