@@ -30,7 +30,9 @@ class Covering:
     lines: dict[str, dict[int, list[str]]]
 
     def of(self, path: str, line: int, statement: int) -> list[str]:
-        """The tests that run a line, the fastest first.
+        """The tests that run a line, the fastest first; then those that run anything of its file.
+
+        The latter are for lines that run once for many tests: at import, or before a cache.
 
         Args:
             path: The file.
@@ -38,8 +40,10 @@ class Covering:
             statement: Where the statement begins; 0 where it runs at import.
         """
         known = self.lines.get(path, {})
-        tests = set(known.get(line, [])) | set(known.get(statement, []))
-        return sorted(tests & self.seconds.keys(), key=self.seconds.__getitem__)
+        tests = {*known.get(line, []), *known.get(statement, [])} & self.seconds.keys()
+        others = set(known.get(0, [])) & self.seconds.keys() - tests
+        quick = self.seconds.__getitem__
+        return [*sorted(tests, key=quick), *sorted(others, key=quick)]
 
 
 class Recorder:
@@ -69,23 +73,24 @@ def trace(repository: Path, rooms: list[str], into: Path) -> None:
 
     Tests that fail, or are skipped, cover nothing: they could not notice anything.
     """
-    data = into.with_suffix(".coverage")
-    tracer = coverage.Coverage(data_file=data, branch=True, source=[str(repository / "pruneflow")])
+    tracer = coverage.Coverage(
+        data_file=into.with_suffix(".coverage"), branch=True, source=[str(repository / "pruneflow")]
+    )
     recorder = Recorder(tracer)
+    tracer.load()
     tracer.start()
     pytest.main([*QUICK, *rooms], plugins=[recorder])
     tracer.stop()
     tracer.save()
-    whole = read(into) if into.is_file() else Covering({}, {})
-    whole.seconds.update({t: s for t, s in recorder.seconds.items() if t not in recorder.red})
+    seconds = read(into).seconds if into.is_file() else {}
+    seconds |= {test: spent for test, spent in recorder.seconds.items() if test not in recorder.red}
+    lines = {}
     for measured in tracer.get_data().measured_files():
-        lines = whole.lines.setdefault(str(Path(measured).relative_to(repository)), {})
-        fresh = tracer.get_data().contexts_by_lineno(measured)
-        fresh[0] = [test for tests in fresh.values() for test in tests]
-        for line, tests in fresh.items():
-            lines[line] = sorted({*lines.get(line, []), *tests} - {""})
-    text = json.dumps({"seconds": whole.seconds, "lines": whole.lines})
-    into.write_text(text, encoding="utf-8")
+        by_line = tracer.get_data().contexts_by_lineno(measured)
+        by_line[0] = [test for tests in by_line.values() for test in tests]
+        own = {line: sorted(set(tests) - {""}) for line, tests in by_line.items()}
+        lines[str(Path(measured).relative_to(repository))] = own
+    into.write_text(json.dumps({"seconds": seconds, "lines": lines}), encoding="utf-8")
 
 
 def read(path: Path) -> Covering:
