@@ -41,7 +41,7 @@ ROOMS = (
     "tests/contract/test_modifiers.py", "tests/contract/test_ranks.py",
     "tests/contract/test_shards.py", "tests/deploy/formats", "tests/deploy/test_layouts.py",
     "tests/deploy/test_granularities.py", "tests/lightning_side", "tests/training",
-    "tests/sweep", "tests/cli/completing",
+    "tests/sweep", "tests/cli", "tests/e2e/test_mistakes.py",
 )  # fmt: skip
 NEAR_FILES, NEAR_SECONDS = 4, 6.0
 """The tests that a mutant meets first."""

@@ -64,3 +64,8 @@ def test_one_bad_number_is_not_finite(dtype: torch.dtype, bad: str, place: int) 
     assert is_finite(tensor)
     tensor.view(-1)[place] = float(bad)
     assert not is_finite(tensor)
+
+
+def test_the_digest_is_the_one_that_journals_have_always_held() -> None:
+    masks = {"b": torch.tensor([[1.0, 0.0], [0.0, 1.0]]), "a": torch.ones(70)}
+    assert digest(masks) == "2e7010dfa61997e6"

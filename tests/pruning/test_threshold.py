@@ -67,6 +67,8 @@ def capped_cases(draw: st.DrawFn) -> tuple[list[torch.Tensor], Quota]:
 @given(lowest_cases())
 @example(([torch.zeros(7), -torch.zeros(5)], 6))
 @example(([torch.full((3,), float("-inf")), torch.full((3,), float("inf"))], 4))
+@example(([torch.tensor([4e-45, 1e-45, 0.0, 3e-45])], 2))  # leading digits of no bits
+@example(([torch.tensor([1e-323, 5e-324], dtype=torch.float64)], 1))
 def test_lowest_is_the_head_of_a_stable_sort(case: tuple[list[torch.Tensor], int]) -> None:
     tensors, k = case
     marks = lowest(passes(tensors), k)

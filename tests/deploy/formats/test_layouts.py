@@ -148,6 +148,7 @@ REFUSED = [
     ("rice", {"quotients": [128], "remainders": []}, {"k": 0}, 2, "quotients is 1, but"),
     ("rice", {"quotients": [128, 0], "remainders": []}, {"k": 0}, 1, "go on after the last one"),
     ("rice", {"quotients": [4], "remainders": []}, {"k": 0}, 1, "gap is longer than 4 weights"),
+    ("rice", {"quotients": [16], "remainders": [0]}, {"k": 1}, 1, "gap is longer than 4 weights"),
     ("rice", {"quotients": [24], "remainders": []}, {"k": 0}, 2, "the gaps lead to weight 5 of 4"),
     ("rice", {"quotients": [128], "remainders": []}, {"k": 1}, 1, "the remainders take 1 bytes"),
     ("rice", {"quotients": [128], "remainders": [64]}, {"k": 1}, 1, "bits after the remainders"),
