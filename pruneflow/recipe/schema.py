@@ -108,7 +108,11 @@ def _modifiers(tree: Any, found: list[Found]) -> Iterator[tuple[str, Modifier]]:
             near = get_close_matches(str(name), others, 1)
             hint = f" Or did you mean '{near[0]}'?" if near else ""
             text = f"'type' is missing.{did_you_mean('', MODIFIERS, True)}{hint}"
-            found.append(Found(path, text))
+            slips = get_close_matches("type", [key.lower() for key in values], 1)
+            slip = [key for key in values if key.lower() in slips and "type" not in values]
+            if slip:
+                text = f"unknown key '{slip[0]}'. Did you mean 'type'?"
+            found.append(Found((*path, *slip[:1]), text, is_key=bool(slip)))
         elif not isinstance(values["type"], str) or values["type"] not in MODIFIERS:
             hint = did_you_mean(values["type"], MODIFIERS, always=True)
             found.append(Found((*path, "type"), f"unknown type '{values['type']}'.{hint}"))

@@ -73,6 +73,8 @@ WHOLE = [
     ("modifiers:\n  p:  #!\n    sparsity: 0.5\n", "'type' is missing. Allowed: acdc, "),
     ("modifiers:\n  p:  #!\n    type:\n    sparsity: 0.5\n", "'type' is missing"),
     ("modifiers:\n  p:\n    type: prun  #!\n", "unknown type 'prun'. Did you mean 'prune'?"),
+    ("modifiers:\n  p:\n    sparsity: 0.5\n    tpye: prune  #!\n", "Did you mean 'type'?"),
+    ("modifiers:\n  p:\n    Type: prune  #!\n    sparsity: 0.5\n", "modifiers.p.Type: unknown"),
     ("modifiers:\n  p:\n    type: [prune]  #!\n", "unknown type '['prune']'. Did"),
     ("modifiers:\n  p:\n    type: {prune: 1}  #!\n", "unknown type"),
     ("length: 9ep\ntargets: [fc9]  #!\n" + OK, "'fc9' matches no layer. Did you mean 'fc"),
