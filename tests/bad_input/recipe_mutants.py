@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -123,11 +124,6 @@ def _declared(seed: Seed, path: tuple[str, ...]) -> dict[str, Any]:
     return {declared.name: declared for declared in fields}
 
 
-def _parent(seed: Seed, spot: Spot) -> int:
-    lines = {each.path: each.line for each in spoiling.spots(seed.text)}
-    return lines.get(spot.path[:-1], 1)
-
-
 def slip(seed: Seed, chance: random.Random) -> Mutant:
     """A key misspelled."""
     spot = _any(seed, chance)
@@ -137,8 +133,8 @@ def slip(seed: Seed, chance: random.Random) -> Mutant:
     known = {"type", *_declared(seed, path)} if len(path) == 3 else {*schema.TOP_LEVEL}
     if len(path) not in (1, 3) or name in known or (len(path) == 3 and len(known) == 1):
         return seed.mutant(what, text)
-    lines = [spot.line, *([_parent(seed, spot)] if spot.path[-1] == "type" else [])]
-    return seed.mutant(what, text, lines)
+    alike = spot.path[-1] != "type" or bool(get_close_matches(name.lower(), ["type"]))
+    return seed.mutant(what, text, [spot.line] * alike)
 
 
 def absent(seed: Seed, chance: random.Random) -> Mutant:
