@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -22,8 +22,11 @@ def import_modules(names: Iterable[str] | None) -> None:
     """Import modules, so that they can register words; the current folder is importable.
 
     Raises:
-        ConfigError: One of them cannot be imported.
+        ConfigError: They are no names, or one of them cannot be imported.
     """
+    is_list = isinstance(names, Iterable) and not isinstance(names, str | Mapping)
+    if names is not None and not (is_list and all(isinstance(name, str) for name in names)):
+        raise ConfigError(f"imports={names}: needs a list of modules, e.g. [my_words]")
     for name in names or ():
         import_named(name, "imports")
 

@@ -6,6 +6,7 @@ Exit codes: 0 good, 1 a fault of ours or of the training, 2 a mistake the person
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -111,6 +112,10 @@ def _run(arguments: Sequence[str]) -> int:
         return int(import_module(command.module).main(rest))
     except PruneFlowError as error:
         return _complain(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return _complain(f"{str(error.filename)[:100]}...: {error.strerror}", 2)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
 

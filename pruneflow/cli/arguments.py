@@ -31,6 +31,8 @@ def parse(arguments: Sequence[str]) -> Namespace:
         if not _is_override(word):
             hint = f" Did you mean 'recipe={word}'?" if library.find(word) else ""
             raise ConfigError(f"'{word}' is neither a flag nor key=value.{hint}")
+        if not word.partition("=")[0].strip("+~@/. "):
+            raise ConfigError(f"'{word}' names no key; write key=value")
     words = expanded(parsed.overrides, parsed.multirun)
     parsed.overrides = spelled_out([grammatical(word) for word in words])
     return parsed

@@ -6,7 +6,8 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from pruneflow.training.config import KEYS, RunConfig
 from pruneflow.user_code import import_modules
 
 BASIC_SWEEPER = "BasicSweeper"
+MOST_JOBS = 10_000
+"""Of a sweep; more can only be a slip."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,12 @@ class Composer:
         for override in parsed:
             if override.is_sweep_override():
                 key = override.get_key_element()
-                choices.append([f"{key}={v}" for v in override.sweep_string_iterator()])
+                values = islice(override.sweep_string_iterator(), MOST_JOBS + 1)
+                choices.append([f"{key}={v}" for v in values])
             elif override.input_line is not None:
                 choices.append([override.input_line])
+        if prod(map(len, choices)) > MOST_JOBS:
+            raise ConfigError(f"the sweep has more than {MOST_JOBS:,} jobs: give fewer values")
         yield from (list(point) for point in product(*choices))
 
 

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     named = value(parsed.overrides, RUN_DIR) is not None
     jobs = Composer("plan", parsed).jobs(parsed.overrides, parsed.multirun)
     previews = [preview(job.config) for job in jobs]
+    configs = [grounded(job.config) for job in jobs]
     for job, foresight in zip(jobs, previews, strict=True):
         plan = foresight.to_dict()
         with runfolder.writing(job.folder):
@@ -36,7 +37,6 @@ def main(arguments: Sequence[str]) -> int:
             draw_plan(plan, folder / "plan.png")
         console.print(plan_table(plan))
         console.print(f"Picture: {runfolder.shown(folder / 'plan.png')}", soft_wrap=True)
-    configs = [grounded(job.config) for job in jobs]
     if told := str(sharing(configs, [foresight.plan for foresight in previews])):
         console.print(told, soft_wrap=True)
     return 0

@@ -22,6 +22,7 @@ from pruneflow.training.devices import processes, resolved
 from pruneflow.training.logger_settings import check_logger
 from pruneflow.training.numbers import check_numbers
 from pruneflow.training.own_files import contents
+from pruneflow.training.sections import check_sections
 from pruneflow.training.starting_point import StartingPoint
 from pruneflow.training.trainer_settings import check_trainer
 from pruneflow.user_code import import_modules, import_named
@@ -70,6 +71,7 @@ class RunConfig:
         for key in values:
             if key not in KEYS:
                 raise ConfigError(f"conf: unknown key '{key}'.{did_you_mean(key, KEYS, True)}")
+        check_sections(values)
         check_numbers(values)
         check_trainer(values["trainer"])
         values["trainer"] = resolved(values["trainer"])

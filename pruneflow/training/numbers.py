@@ -14,10 +14,11 @@ LEAST = {
     "checkpoint.every_n_steps": 0,
     "checkpoint.keep": 1,
     "trainer.max_epochs": 0,
+    "trainer.max_steps": -1,
     "trainer.threads": 1,
     "trainer.accumulate_grad_batches": 1,
 }
-OPTIONAL = ("steps_per_epoch", "trainer.max_epochs", "trainer.threads")
+OPTIONAL = ("steps_per_epoch", "trainer.max_epochs", "trainer.max_steps", "trainer.threads")
 
 
 def check_numbers(values: Mapping[str, Any]) -> None:

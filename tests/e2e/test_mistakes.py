@@ -86,6 +86,24 @@ MISTAKES = [
     (["train", "recipe=tiny", "imports=[failing]"], "failing.py:3: NameError: name 'nothing'"),
     (["train", "recipe=tiny", "imports=[needy]"], "needy.py:1: ModuleNotFoundError"),
     (["plan", "recipe=tiny", "recipe.modifiers.prune.every=3"], "3 has no unit"),
+    (["train", "recipe=tiny", "model.args=null"], "model.args=None: needs names and values"),
+    (["train", "recipe=tiny", "data.args=x"], "data.args=x: needs names and values"),
+    (["train", "recipe=tiny", "model.name=[a]"], "model.name=['a']: needs text"),
+    (["train", "recipe=tiny", "model.module=3"], "model.module=3: needs text"),
+    (["train", "recipe=tiny", "~model.name"], "model.name: is missing, and a run needs it"),
+    (["train", "recipe=tiny", "~trainer"], "trainer: is missing, and a run needs it"),
+    (["train", "recipe=tiny", "~seed"], "seed: is missing, and a run needs it"),
+    (["train", "recipe=tiny", "checkpoint=null"], "checkpoint=None: needs keys and values"),
+    (["train", "recipe=tiny", "imports=3"], "imports=3: needs a list of modules"),
+    (["train", "recipe=tiny", "imports=[3]"], "needs a list of modules, e.g. [my_words]"),
+    (["train", "recipe=tiny", "+trainer.max_steps=x"], "max_steps=x: needs a whole number"),
+    (["train", "recipe=tiny", "+trainer.limit_train_batches=x"], "or a share from 0.0 to 1.0"),
+    (["train", "recipe=tiny", "+=1"], "'+=1' names no key"),
+    (["train", "recipe=tiny", "sparsity=range(0,1,1e-9)", "-m"], "more than 10,000 jobs"),
+    (["train", "recipe=tiny", "seed=range(0,200)", "data.batch_size=range(1,99)", "-m"], "10,000"),
+    (["train", "x" * 5000], "File name too long"),
+    (["train", "recipe=" + "x" * 5000], "File name too long"),
+    (["plan", "recipe=tiny", "ckpt_path=none.ckpt"], "no file 'none.ckpt'"),
     (["recipes", "shwo"], "Did you mean 'show'?"),
     (["recipes", "show"], "show what?"),
     (["recipes", "show", "prun"], "Did you mean 'prune'?"),
@@ -121,6 +139,7 @@ def test_a_broken_recipe_points_to_its_line(capsys: pytest.CaptureFixture[str]) 
 def test_a_mistake_leaves_nothing_behind() -> None:
     tiny()
     assert run("train", "recipe=tiny", "sparsity=2") == 2
+    assert run("plan", "recipe=tiny", "ckpt_path=none.ckpt") == 2
     assert sorted(path.name for path in Path().iterdir()) == ["recipes"]
 
 
