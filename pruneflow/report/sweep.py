@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from pruneflow import runfolder
+from pruneflow.errors import ResumeError
 from pruneflow.report.curves import curves, overrides
 from pruneflow.report.printable import printable
 from pruneflow.report.sweep_picture import draw_sweep
@@ -16,6 +17,8 @@ from pruneflow.report.tables import curves_table, sweep_table
 
 PICTURE = "sweep.png"
 SUMMARY = "sweep.json"
+TOLD = ("recipe", "seed", "sparsity", "accuracy", "compression")
+"""What the table needs of a result."""
 
 
 def summarize(folder: Path, console: Console) -> None:
@@ -36,11 +39,18 @@ def summarize(folder: Path, console: Console) -> None:
 
 
 def _read(job: runfolder.Job, sweep: Path) -> dict[str, Any]:
-    result = job.home / runfolder.RESULT
     return {
         "job": str(job.place.relative_to(sweep)),
         "run": os.path.relpath(job.home, sweep),
         "overrides": overrides(job.place) or overrides(job.home),
         "failure": job.failure,
-        "result": runfolder.read_json(result) if runfolder.is_finished(job.home) else None,
+        "result": _result(job.home) if runfolder.is_finished(job.home) else None,
     }
+
+
+def _result(run: Path) -> dict[str, Any]:
+    path = run / runfolder.RESULT
+    result = runfolder.read_json(path)
+    if absent := [key for key in TOLD if key not in result]:
+        raise ResumeError(f"{path}: is damaged: it does not say '{absent[0]}'")
+    return result
