@@ -76,6 +76,7 @@ NEEDS = {
     "block_32": ("model=vit", "optimizer=adamw"),
     "channel_shrink": ("model=lenet5",),
 }
+HEIR = b"defaults: [gradual]\nvars: {mine: 1}\n"
 CHILD = b"defaults: [gradual, _self_]\nmodifiers:\n  prune: {schedule: linear}\n"
 
 
@@ -87,7 +88,7 @@ def seeds() -> tuple[Seed, ...]:
     for path in sorted(folder.glob("*.yaml")):
         found.append(Seed(path.read_text(), words=NEEDS.get(path.stem, ())))
     gradual = (folder / "gradual.yaml").read_text()
-    found.append(Seed(gradual, "recipes/gradual.yaml", {ASKED: CHILD}))
+    found.append(Seed(gradual, "recipes/gradual.yaml", {ASKED: HEIR}))
     found.append(Seed(CHILD.decode()))
     decay = (folder / "_parts/decay.yaml").read_text()
     found.append(Seed(decay, "recipes/_parts/decay.yaml", {ASKED: gradual.encode()}))
