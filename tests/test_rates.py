@@ -10,7 +10,7 @@ import torch
 from torch import optim
 from torch.optim import lr_scheduler
 
-from tests.loop import Loop
+from tests.loop import EPOCH, Loop, plan_of
 
 SCHEDULERS: dict[str, Callable[[Any], Any] | None] = {
     "none": None,
@@ -146,3 +146,11 @@ def test_a_rate_that_is_a_tensor_stays_one() -> None:
     loop.run()
     assert all(isinstance(rate, torch.Tensor) for rate in lent)
     assert [float(rate) for rate in lent] == pytest.approx([0.5] * 3 + [0.01] * 3)
+
+
+@pytest.mark.parametrize("start", ["1ep", "4ep"])
+def test_a_curve_that_ends_before_the_run_goes_on_at_its_last_rate(start: str) -> None:
+    plan = plan_of({"lr": {"type": "lr", "start": start, "factor": 0.5}}, total=5 * EPOCH)
+    curve = [1.0, 0.25, 0.125, 0.0625]
+    whole = curve + [curve[-1]] * (plan.total - len(curve))
+    assert plan.rates(curve) == plan.rates(whole)

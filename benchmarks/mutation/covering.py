@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class Covering:
     """What one run of the tests showed.
 
     Attributes:
-        seconds: By test, how long it took under the tracer.
+        seconds: By test, the processor's time that it took under the tracer.
         lines: By file of the package, by line: the tests that run it. Line 0 stands for what
             runs when the file is imported: the tests that run anything else of it.
     """
@@ -51,19 +51,20 @@ class Recorder:
 
     def __init__(self, tracer: coverage.Coverage) -> None:
         self.tracer = tracer
-        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.seconds: dict[str, float] = {}
         self.red: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> object:
+        began = time.process_time()
         self.tracer.switch_context(item.nodeid)
         try:
             return (yield)
         finally:
             self.tracer.switch_context("")
+            self.seconds[item.nodeid] = time.process_time() - began
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
         if not report.passed:
             self.red.add(report.nodeid)
 

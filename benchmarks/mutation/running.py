@@ -88,7 +88,7 @@ def _life(
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-    limit = int(30 + 4 * seconds)
+    limit = int(15 + 2 * seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     settings.register_profile("brief", phases=(Phase.explicit, Phase.generate))

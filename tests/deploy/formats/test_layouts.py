@@ -165,6 +165,7 @@ REFUSED = [
     ("bsr", {"blocks": [0], "offsets": [0, 1]}, {"block": [2, 2]}, 3, "in the blocks is 4, but"),
     ("bsr", {"blocks": [1, 0], "offsets": [0, 2]}, {"block": [2, 1]}, 4, "blocks of a row do not"),
     ("bsr", {"blocks": [0], "offsets": [0, 1]}, {"block": [0, 2]}, 4, "a block cannot be .0, 2."),
+    ("bsr", {"blocks": [0], "offsets": [0, 1]}, {"block": [2, 0]}, 4, "a block cannot be .2, 0."),
     ("bsr", {"blocks": [0], "offsets": [0, 1]}, {"block": 2}, 4, "block is not two numbers"),
     ("n:m", {"positions": [16]}, {"n": 1, "m": 2}, 3, "stored for 1:2 is 2, but there are 3"),
     ("n:m", {"positions": [0]}, {"n": 2, "m": 2}, 4, "the positions of a group do not rise"),
