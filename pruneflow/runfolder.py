@@ -90,10 +90,14 @@ def sweep_jobs(sweep: Path) -> list[Job]:
     places = {path.parent for name in (_JOB, RUN_LOCK) for path in sweep.rglob(name)}
     around = sweep.absolute().parent.resolve()
     found = [_job(place) for place in sorted(places, key=lambda p: _natural(str(p)))]
-    return [
-        job if job.home.resolve().is_relative_to(around) else replace(job, home=job.place)
-        for job in found
-    ]
+    return [job if _lies_in(job.home, around) else replace(job, home=job.place) for job in found]
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):  # no path at all, or a circle of links
+        return False
 
 
 def jobs(sweep: Path) -> list[Path]:

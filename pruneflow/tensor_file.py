@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 DEEPEST = 100
-FREE_NODES = 2**20
+FREE_NODES = 2**18
 FREE_BYTES = 2**26
 BYTES_PER_BYTE = 16
 """A tensor may stand in several places, and repeat its numbers; so much of that is believed."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pruneflow.errors import ResumeError
 
-LARGEST = 2**27
-"""Bytes of a text file that is read: 128 MiB."""
+LARGEST = 2**26
+"""Bytes of a text file that is read: 64 MiB."""
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 CANARY = "canary"
@@ -13,6 +14,12 @@ EVIL = f"from pathlib import Path\nPath({CANARY!r}).touch()\n"
 def is_alive() -> bool:
     """Whether nothing was run."""
     return not Path(CANARY).exists()
+
+
+def sparse(path: Path) -> None:
+    """A file of 1 TiB that takes no room on the disk."""
+    path.touch()
+    os.truncate(path, 2**40)
 
 
 class Touch:

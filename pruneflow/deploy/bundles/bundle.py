@@ -28,6 +28,7 @@ FILE = "bundle.safetensors"
 _KEY = "pruneflow"
 _FREE_WEIGHTS = 2**24
 _WEIGHTS_PER_BYTE = 256
+_LARGEST = 2**35
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,13 @@ def read(path: Path) -> Bundle:
     if not path.is_file():
         raise BundleError(f"{name}: there is no such file")
     try:
+        if path.stat().st_size > _LARGEST:
+            raise BundleError(f"{name}: is larger than {_LARGEST // 2**30} GiB")
         return decode(path.read_bytes(), name)
     except OSError as error:
         raise BundleError(f"{name}: cannot be read: {error.strerror}") from None
+    except MemoryError:
+        raise BundleError(f"{name}: does not fit into the memory of this machine") from None
 
 
 def decode(data: bytes, where: str) -> Bundle:
