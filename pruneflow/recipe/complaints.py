@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import TracebackType
 
 from pruneflow.errors import Problem, PruneFlowError, RecipeError, did_you_mean
 from pruneflow.recipe import library
@@ -11,6 +12,9 @@ from pruneflow.recipe.schema import KNOBS
 _LONG_KNOB = re.compile(rf"^recipe\.({'|'.join(KNOBS)})=")
 
 _SWEEP, _RAY = "'pruneflow[sweep]'", "'pruneflow[ray]', in an environment without pruneflow[sweep]"
+SLIPS = (AssertionError, AttributeError, KeyError, TypeError)
+"""What Hydra does not check itself it stumbles over."""
+
 PLUGINS = {
     "hydra/launcher/joblib": _SWEEP,
     "hydra/launcher/submitit_local": _SWEEP,
@@ -28,7 +32,9 @@ class reported:  # noqa: N801  (reads as a word in a with statement)
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
 
@@ -37,6 +43,18 @@ class reported:  # noqa: N801  (reads as a word in a with statement)
             if isinstance(cause, PruneFlowError):
                 raise cause from None
             raise RecipeError(Problem("", plainly(error))) from None
+        if isinstance(error, SLIPS) and _is_hydras(trace):
+            text = f"Hydra cannot compose this ({type(error).__name__}{f': {error}'.rstrip(': ')})"
+            mend = "what is chosen from a group, as by recipe= or model=, is a name"
+            raise RecipeError(Problem("", f"{text}; {mend}")) from None
+
+
+def _is_hydras(trace: TracebackType | None) -> bool:
+    """Whether an error came up in Hydra's own code, or OmegaConf's, and not in what that calls."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] in ("hydra", "omegaconf")
 
 
 def plainly(error: BaseException) -> str:

@@ -49,6 +49,9 @@ def check_sections(values: Mapping[str, Any]) -> None:
     for key in MAPPINGS:
         if not isinstance(_at(values, key), Mapping):
             raise ConfigError(f"{key}={_at(values, key)}: needs names and values, or {{}}")
+    for key, value in values["optimizer"].items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ConfigError(f"optimizer.{key}={value}: needs a finite number")
     for key in SHARES:
         value = _at(values, key)
         if value is not None and not _is_share(value):
