@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 from tests.bad_input import bundles, lines, recipes
@@ -53,22 +55,26 @@ class Found:
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        placed = {"at the line of the wrong key": self.placed} if self.placed else {}
-        return {**self.counts, **placed, "longest_seconds": round(self.longest, 2)}
+        return {
+            **self.counts,
+            "placed": self.placed,
+            "longest_seconds": round(self.longest, 2),
+            "peak_memory_mib": getrusage(RUSAGE_SELF).ru_maxrss // 1024,
+        }
 
 
-def campaign(name: str, count: int, seed: int, tell: Callable[[str], None] = print) -> Found:
-    """Try so many of a kind.
+def campaign(name: str, count: int, seed: int, part: tuple[int, int] = (0, 1)) -> Found:
+    """Try so many of a kind, and print each that is wrong.
 
     Args:
         name: Of ``KINDS``.
         count: How many.
         seed: Of chance; the same inputs for the same seed.
-        tell: Is told of each that is wrong.
+        part: ``(k, n)``: every n-th of them, from the k-th on.
     """
     kind, counts = KINDS[name], Counter({ACCEPTED: 0, REFUSED: 0, WRONG: 0})
     state, wrong, placed, longest = random.getstate(), [], 0, 0.0
-    for number, mutant in enumerate(kind.mutants(count, seed)):
+    for number, mutant in islice(enumerate(kind.mutants(count, seed)), part[0], None, part[1]):
         began = time.process_time()
         verdict = kind.judged(mutant)
         longest = max(longest, time.process_time() - began)
@@ -77,6 +83,6 @@ def campaign(name: str, count: int, seed: int, tell: Callable[[str], None] = pri
         if verdict.kind == WRONG:
             text = f"{name} {number} of seed {seed}: {kind.shown(mutant)}\n{verdict.said}"
             wrong.append(text)
-            tell(text)
+            print(text.encode("ascii", "backslashreplace").decode(), flush=True)
     random.setstate(state)
     return Found(dict(counts), placed, longest, wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import yaml
 
@@ -33,9 +34,10 @@ class Spot:
         return int(self.key.start_mark.line) + 1
 
 
-def spots(text: str) -> list[Spot]:
+@cache
+def spots(text: str) -> tuple[Spot, ...]:
     """Every key of a recipe, the entries of its defaults list left out."""
-    return list(_spots(yaml.compose(text, Loader=yaml.SafeLoader), ()))
+    return tuple(_spots(yaml.compose(text, Loader=yaml.SafeLoader), ()))
 
 
 def _spots(node: yaml.Node, path: Path) -> Iterator[Spot]:
