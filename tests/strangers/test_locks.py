@@ -196,6 +196,8 @@ def test_what_the_product_writes_has_no_aliases() -> None:
 def test_modules_in_the_folder_stand_in_for_no_package(lock: dict[str, Any]) -> None:
     before = list(sys.path)
     read_lock(sent(lock))
+    tiny()
+    assert main(["plan", "recipe=tiny", "sparsity=0.5"]) == 0
     assert sys.path == before
 
 
