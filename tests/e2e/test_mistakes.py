@@ -100,7 +100,7 @@ MISTAKES = [
     (["train", "recipe=tiny", "+trainer.limit_train_batches=x"], "or a share from 0.0 to 1.0"),
     (["plan", "recipe=tiny", "optimizer.lr=inf"], "optimizer.lr=inf: needs a finite number"),
     (["plan", "recipe=[{}]"], "what is chosen from a group, as by recipe= or model=, is a name"),
-    (["plan", "recipe='${defaults}'"], "Hydra cannot compose this (AssertionError)"),
+    (["plan", "recipe='${defaults}'"], "Hydra cannot compose this (AssertionError"),
     (["train", "recipe=tiny", "+=1"], "'+=1' names no key"),
     (["train", "recipe=tiny", "sparsity=range(0,1,1e-9)", "-m"], "more than 10,000 jobs"),
     (["train", "recipe=tiny", "seed=range(0,200)", "data.batch_size=range(1,99)", "-m"], "10,000"),
