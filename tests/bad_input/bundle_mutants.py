@@ -129,6 +129,8 @@ def ungraphed(data: bytes, chance: random.Random) -> Mutant:
         return lied(data, chance)
     what = []
     for _ in range(chance.choice([1, 1, 2])):
+        if not isinstance(graph.get("nodes"), list) or not graph["nodes"]:
+            break  # the first change left nothing to change
         change = chance.choice(GRAPH_CHANGES)
         what.append(change.__name__)
         change(graph, chance)
