@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -128,7 +129,8 @@ def answer(words: Sequence[str], command: Callable[[Sequence[str]], int] = main)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
     code, raised = None, ""
     try:
-        with redirect_stdout(out), redirect_stderr(err), at_most():
+        with redirect_stdout(out), redirect_stderr(err), at_most(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Hydra warns of what it then does without
             code = command(words)
     except Begins:
         code = 0

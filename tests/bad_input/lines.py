@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import random
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -42,8 +41,7 @@ def mutants(count: int, seed: int) -> Iterator[Words]:
 
 def judged(words: Words) -> Verdict:
     """What the command says to a line, in a folder with a few files."""
-    with own_folder() as folder, _quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Hydra warns of what it then does without
+    with own_folder() as folder, _quiet():
         for name, text in FILES.items():
             path = Path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
