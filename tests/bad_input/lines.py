@@ -29,7 +29,6 @@ FILES = {
     "broken.yaml": RECIPE.replace("type", "tipe"),
     "conf/model/mine.yaml": "name: lenet5\nmodule: null\nargs: {}\n",
     "done/run.lock.yaml": "name: [\n",
-    "done/result.json": "{}",
 }
 
 
