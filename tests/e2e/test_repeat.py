@@ -126,5 +126,6 @@ def test_a_run_in_words_of_ones_own_can_be_repeated(runs: Path) -> None:
     lock["recipe"] = {"length": "1ep", "modifiers": {"freeze": {"type": "my_freeze"}}}
     Path("G").mkdir()
     Path("G/run.lock.yaml").write_text(yaml.safe_dump(lock))
-    done = process("train", "run=G", "hydra.run.dir=G2")
+    assert "imports my_word, and was not written by you" in process("train", "run=G").stderr
+    done = process("train", "run=G", "hydra.run.dir=G2", "trust=true")
     assert done.returncode == 0, done.stderr
