@@ -182,10 +182,15 @@ class ExactCheckpoint(Checkpoint):
         """Write a checkpoint of this very moment, unless there is one.
 
         It gets its name once what belongs to its step is logged: a resume would not log it again.
+
+        Raises:
+            NonFiniteError: The weights are beyond use; the checkpoints before them stay.
         """
-        clock = recipe_of(trainer).clock
+        recipe = recipe_of(trainer)
+        clock = recipe.clock
         if clock == self._saved_at:
             return
+        require_finite(recipe)
         path = self.folder / name_of(clock)
         part = temporary(path)
         trainer.save_checkpoint(part, False)  # not the weights alone; Lightning asks each time
@@ -241,3 +246,14 @@ def recipe_of(trainer: Trainer) -> RecipeCallback:
         if isinstance(callback, RecipeCallback):
             return callback
     raise ResumeError("ExactCheckpoint counts a recipe's steps: add a RecipeCallback")
+
+
+def require_finite(recipe: RecipeCallback) -> None:
+    """Make sure that a training has not diverged.
+
+    Raises:
+        NonFiniteError: A weight that is trained is NaN or infinite.
+    """
+    assert recipe.engine is not None
+    network = recipe.engine.network
+    network.require_finite(name for name, w in network.weights.items() if w.requires_grad)

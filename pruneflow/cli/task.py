@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pruneflow import runfolder
 from pruneflow.cli.console import PlainConsole
+from pruneflow.errors import ResumeError
 
 
 def task(config: DictConfig) -> None:
@@ -21,18 +22,29 @@ def task(config: DictConfig) -> None:
 
 
 def trained(config: Any, folder: Path) -> None:
-    """Train, and show the outcome; on Ctrl-C, or when nobody reads on, tell how to go on."""
+    """Train, and show the outcome; where it stops before the end, tell how to go on."""
     from pruneflow.training.progress import NOBODY
     from pruneflow.training.shared.work import ALONE
 
     try:
         shown_result(config, folder, NOBODY, ALONE)
     except (KeyboardInterrupt, SystemExit, BrokenPipeError) as stop:
-        again = shlex.quote(f"run={runfolder.shown(folder, config.home)}")
-        begun = runfolder.has_begun(folder)
-        hint = f" To go on: pruneflow train {again} ckpt_path=last" if begun else ""
-        PlainConsole().print(f"\nInterrupted.{hint}", soft_wrap=True)
+        PlainConsole().print(f"\nInterrupted.{_hint(folder, config.home)}", soft_wrap=True)
         raise KeyboardInterrupt from stop
+    except ResumeError:  # it did not even begin to go on
+        raise
+    except Exception:
+        if hint := _hint(folder, config.home):
+            PlainConsole().print(f"\nStopped by an error.{hint}", soft_wrap=True)
+        raise
+
+
+def _hint(folder: Path, home: Path) -> str:
+    """How a run goes on that is not finished."""
+    if not runfolder.has_begun(folder) or runfolder.is_finished(folder):
+        return ""
+    again = shlex.quote(f"run={runfolder.shown(folder, home)}")
+    return f" To go on: pruneflow train {again} ckpt_path=last"
 
 
 def shown_result(config: Any, folder: Path, watch: Any, common: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pruneflow import tensor_file
+from pruneflow import tensor_file, weights_file
 from pruneflow.errors import TrainingError
 from pruneflow.network import Network
 from pruneflow.pruning.masks import is_finite
@@ -127,9 +127,7 @@ def _content(file: Path) -> dict[str, Any]:
     """What is in a file, by name."""
     try:
         if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(file))
+            return weights_file.load(file)
         content = tensor_file.load(file)
     except OSError as error:
         raise ValueError(f"'{file}' cannot be read: {error.strerror or error}") from None

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
-from safetensors.torch import save
 
-from pruneflow import runfolder
+from pruneflow import runfolder, weights_file
 from pruneflow.pruning.masks import count_zeros
 from pruneflow.training.config import RunConfig
 from pruneflow.training.measure import MeasuredRecipe
@@ -30,7 +29,7 @@ def write(
     seconds: float,
     taken: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write a finished run's files, ``result.json`` last, and return what that holds.
+    """Write a finished run's files but ``result.json``, and return what that is to hold.
 
     ``taken`` is what it went on from of the work of others, or empty.
     """
@@ -38,12 +37,12 @@ def write(
     state = recipe.engine.state
     weights = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     masks = {name: mask.ne(0).to(torch.uint8).cpu() for name, mask in state.masks.items()}
-    runfolder.write_bytes(folder / runfolder.WEIGHTS, save(_separate(weights)))
-    runfolder.write_bytes(folder / runfolder.MASKS, save(_separate(masks)))
+    runfolder.write_bytes(folder / runfolder.WEIGHTS, weights_file.content(weights))
+    runfolder.write_bytes(folder / runfolder.MASKS, weights_file.content(masks))
     runfolder.write_json_lines(folder / runfolder.JOURNAL, state.journal)
     runfolder.write_json_lines(folder / runfolder.HISTORY, recipe.history)
     layers = layer_sizes(module, masks, state.removed)
-    result = {
+    return {
         "recipe": config.recipe.name,
         "model": _name(config.values["model"]),
         "data": _name(config.values["data"]),
@@ -66,8 +65,6 @@ def write(
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
     }
-    runfolder.write_json(folder / runfolder.RESULT, result)
-    return result
 
 
 def layer_sizes(
@@ -123,11 +120,6 @@ def compression(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
         "parameters": sum(layer["nonzeros"] for layer in layers.values()) / total,
         "bytes": sum(layer["bytes"]["packed"] for layer in layers.values()) / dense,
     }
-
-
-def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Contiguous tensors that share no memory, as safetensors wants them."""
-    return {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
 
 
 def _name(choice: Mapping[str, Any]) -> str:

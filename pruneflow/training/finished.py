@@ -12,9 +12,8 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from pruneflow import runfolder
+from pruneflow import runfolder, weights_file
 from pruneflow.errors import DataError, ResumeError, did_you_mean
 from pruneflow.structure import resize
 from pruneflow.training.resume import read_lock
@@ -143,13 +142,15 @@ def _result(folder: Path) -> dict[str, Any]:
 def _load(module: LightningModule, path: Path) -> None:
     shown = runfolder.shown(path)
     try:
-        tensors = load_file(path)
-        resize(module, tensors)
-        module.load_state_dict(tensors)
+        tensors = weights_file.load(path)
     except OSError as error:
         raise ResumeError(f"{shown}: cannot be read: {error.strerror or error}") from None
-    except SafetensorError as error:
-        raise ResumeError(f"{shown}: is damaged: {error}; {_again(path.parent)}") from None
+    except (SafetensorError, ValueError) as error:
+        why = str(error).removeprefix("is damaged: ")
+        raise ResumeError(f"{shown}: is damaged: {why}; {_again(path.parent)}") from None
+    try:
+        resize(module, tensors)
+        module.load_state_dict(tensors)
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[-1].strip()
         raise ResumeError(f"{shown}: is another network's: {first}") from None

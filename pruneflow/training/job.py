@@ -17,7 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from pruneflow import runfolder
-from pruneflow.checkpoint import ExactCheckpoint
+from pruneflow.checkpoint import ExactCheckpoint, require_finite
 from pruneflow.errors import ConfigError
 from pruneflow.holding import held
 from pruneflow.recipe.plan import Plan
@@ -104,6 +104,8 @@ def run_here(
     plan = foresight.plan
     planned = foresight.to_dict()
     if seat.is_first:
+        for place in (folder, folder / loggers.FOLDER):
+            runfolder.sweep_temporaries(place)
         runfolder.write_json(folder / runfolder.PLAN, planned)
     console.print(plan_summary(planned))
     data, module = config.data(), config.model()
@@ -122,6 +124,7 @@ def run_here(
         trainer = _trainer(config, folder, plan, recipe, console, watch, logger, work, seat)
         seat.draw_apart(config.seed)
         trainer.fit(module, datamodule=data, ckpt_path=work.checkpoint, weights_only=True)
+        require_finite(recipe)
         final = accuracy(trainer, module)
         metrics = _test(trainer, module, data)
         if final is None:
@@ -129,6 +132,8 @@ def run_here(
         recipe.note_round(recipe.clock, final)
         if not seat.is_first:
             return {}
+        if not runfolder.has_begun(folder):
+            raise ConfigError(f"{runfolder.shown(folder)}: was deleted while the run trained")
         seconds = time.perf_counter() - began
         result = artifacts.write(
             folder, config, recipe, module, final, metrics, seconds, work.taken
@@ -137,6 +142,7 @@ def run_here(
     assert recipe.engine is not None
     journal = recipe.engine.state.journal
     draw_run(planned, journal, recipe.history, result, folder / runfolder.PICTURE)
+    runfolder.write_json(folder / runfolder.RESULT, result)  # now the run is finished
     return result
 
 

@@ -21,6 +21,7 @@ from pruneflow.errors import ConfigError
 from pruneflow.training.config import RunConfig
 from pruneflow.training.csv_log import CsvLog, Row, numbers
 
+FOLDER = "logs"
 _IDS = "loggers.json"
 
 
@@ -119,7 +120,7 @@ def _plain(tree: Any) -> Any:
 
 @contextmanager
 def _csv(log: Log) -> Iterator[Any]:
-    yield CsvLog(log.folder / "logs", log.step)
+    yield CsvLog(log.folder / FOLDER, log.step)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -23,6 +24,7 @@ from pruneflow.training.starting_point import StartingPoint
 from pruneflow.untrusted import read_text
 
 LAST = "last"
+_SEAL = "# sha256 of what follows:"
 _SHOWN = 3
 
 
@@ -50,10 +52,12 @@ def begin(config: RunConfig, folder: Path, console: Console) -> tuple[RunConfig,
     config = replace(_seeded(config, console), threads=threads)
     runfolder.require_unused(folder)
     lock = config.to_lock()
-    text = _write_yaml(folder / runfolder.RUN_LOCK, lock)
+    text = _sealed(plain_yaml.dump(lock))
+    runfolder.write_bytes(folder / runfolder.RUN_LOCK, text.encode())
     if trust.reaches(config.values, config.home):
         trust.sign(folder, text)
-    _write_yaml(folder / runfolder.RECIPE_LOCK, lock["recipe"])
+    recipe = plain_yaml.dump(lock["recipe"])
+    runfolder.write_bytes(folder / runfolder.RECIPE_LOCK, recipe.encode())
     return config, checkpoint
 
 
@@ -83,6 +87,7 @@ def read_lock(folder: Path, allowed: Collection[str] | None = ()) -> RunConfig:
     path = folder / runfolder.RUN_LOCK
     try:
         text = read_text(path, plain_yaml.LARGEST)
+        _require_whole(text)
         lock = plain_yaml.load(text)
         if allowed is not None:
             trust.require(folder, text, trust.reaches(lock["config"], Path()), allowed)
@@ -212,7 +217,19 @@ def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, json.dumps(tree, default=str)
 
 
-def _write_yaml(path: Path, tree: Any) -> str:
-    text = plain_yaml.dump(tree)
-    runfolder.write_bytes(path, text.encode())
-    return text
+def _sealed(text: str) -> str:
+    """A lock's text below a line that knows its content."""
+    return f"{_SEAL} {hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def _require_whole(text: str) -> None:
+    """Make sure that a lock says what it said; one without a seal was written by a person.
+
+    Raises:
+        ValueError: It does not.
+    """
+    first, _, rest = text.partition("\n")
+    if first.startswith(_SEAL) and _sealed(rest) != text:
+        raise ValueError(
+            "its checksum differs (whoever has changed it on purpose deletes its first line)"
+        )

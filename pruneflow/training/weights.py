@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pytorch_lightning import LightningModule
 from safetensors import safe_open
-from safetensors.torch import load_file
 
+from pruneflow import weights_file
 from pruneflow.errors import ConfigError
 from pruneflow.structure import resize
 from pruneflow.training.config import RunConfig
@@ -42,6 +42,12 @@ def load(module: LightningModule, config: RunConfig) -> None:
     module.configure_model()  # layers that are built late have weights too
     fit(module, config)
     try:
-        module.load_state_dict(load_file(config.home / path))
+        tensors = weights_file.load(config.home / path)
+    except ValueError as error:
+        raise ConfigError(f"model.weights: '{path}' {error}") from None
+    except Exception as error:
+        raise ConfigError(f"model.weights: '{path}' does not fit: {error}") from None
+    try:
+        module.load_state_dict(tensors)
     except Exception as error:
         raise ConfigError(f"model.weights: '{path}' does not fit: {error}") from None
