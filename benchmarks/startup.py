@@ -24,7 +24,7 @@ from pruneflow import runfolder
 from pruneflow.recipe import library
 
 RESULT = RESULTS / "startup.json"
-TURNS = 9
+TURNS = 3
 HEAVY = ("torch", "pytorch_lightning", "hydra")
 
 
