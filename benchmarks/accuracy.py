@@ -11,16 +11,16 @@ that are in it already are not repeated.
 from __future__ import annotations
 
 import json
-import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.measured import RESULTS, here
 from benchmarks.training import trained
-
-RESULTS = Path(__file__).parent / "results"
+from pruneflow import runfolder
 
 CASES = {
     "digits": (["recipe=lenet_imp", "sparsity=0.9"], range(5)),
@@ -74,11 +74,25 @@ def write(path: Path, overrides: list[str], runs: list[dict[str, Any]]) -> None:
         "mean_drop_points": round(sum(drops) / len(drops), 3) if drops else None,
         "drops_points": [round(drop, 3) for drop in drops],
         "runs": runs,
-        "machine": {"processor": platform.machine(), "torch": torch.__version__,
-                    "threads": torch.get_num_threads()},
-    }  # fmt: skip
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(summary, indent=2) + "\n")
+        "threads": torch.get_num_threads(),
+        **here(),
+    }
+    runfolder.write_json(path, summary)
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The results as Markdown: test accuracies, and what pruning costs in points."""
+    pruned, dense = (
+        {run["seed"]: run["test_accuracy"] for run in results["runs"] if run["kind"] == kind}
+        for kind in KINDS
+    )
+    rows = ["| seed | dense, as long | pruned | lost, points |", "|---|---|---|---|"]
+    for seed in sorted(pruned.keys() & dense.keys()):
+        lost = 100 * (dense[seed] - pruned[seed])
+        rows.append(f"| {seed} | {dense[seed]:.2%} | {pruned[seed]:.2%} | {lost:.2f} |")
+    drops = results["drops_points"]
+    spread = f"{results['mean_drop_points']:.2f} ({min(drops):.2f} - {max(drops):.2f})"
+    return "\n".join([*rows, f"| mean (least - greatest) | | | {spread} |"])
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ stay in. Results go to benchmarks/results/deploy_NAME.json, cell by cell.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -158,22 +157,26 @@ def write(name: str, found: list[dict[str, Any]]) -> None:
     runfolder.write_json(RESULTS / f"deploy_{name}.json", tree)
 
 
-def table() -> str:
-    """The results as Markdown: how many times as fast as the best dense engine."""
+def table(*results: Mapping[str, Any]) -> str:
+    """Results as Markdown: how many times as fast as the best dense engine."""
     rows = [
         "| network | sparsity | batch 1 | batch 16 | batch 64 or 128 |",
         "|---|---|---|---|---|",
     ]
-    for name in BATCHES:
-        path = RESULTS / f"deploy_{name}.json"
-        for case in json.loads(path.read_text())["cases"] if path.is_file() else ():
-            cells = [
-                f"{cell['speedup']:.2f} {cell['chosen'] if cell['chosen'] in SPARSE else 'dense'}"
-                for cell in case["batches"].values()
-            ]
-            rows.append(f"| {case['network']} | {case['sparsity']:.0%} | {' | '.join(cells)} |")
+    for case in (case for each in results for case in each["cases"]):
+        cells = [
+            f"{cell['speedup']:.2f} {cell['chosen'] if cell['chosen'] in SPARSE else 'dense'}"
+            for cell in case["batches"].values()
+        ]
+        rows.append(f"| {case['network']} | {case['sparsity']:.0%} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
+def known() -> list[dict[str, Any]]:
+    """All results that are there."""
+    paths = [RESULTS / f"deploy_{name}.json" for name in BATCHES]
+    return [runfolder.read_json(path) for path in paths if path.is_file()]
+
+
 if __name__ == "__main__":
-    print(table()) if sys.argv[1] == "table" else main(sys.argv[1])
+    print(table(*known())) if sys.argv[1] == "table" else main(sys.argv[1])

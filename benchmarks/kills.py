@@ -19,10 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks.measured import here
 
 RESULTS = Path(__file__).parent / "results" / "kills.json"
 RECIPE = """\
@@ -93,9 +95,19 @@ def main() -> int:
         found[name]["exact"] += kills if same else 0
         print(f"{name}: {kills} kills, {'exact' if same else 'NOT THE SAME'}", flush=True)
         told = {"kills": sum(each["kills"] for each in found.values()),
-                "exact": sum(each["exact"] for each in found.values()), "of": found}  # fmt: skip
+                "exact": sum(each["exact"] for each in found.values()), "of": found,
+                **here()}  # fmt: skip
         RESULTS.write_text(json.dumps(told, indent=2) + "\n")
     return 0 if all(each["kills"] == each["exact"] for each in found.values()) else 1
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The results as Markdown."""
+    rows = ["| killed | series of kills | kills | in series that ended exactly |",
+            "|---|---|---|---|"]  # fmt: skip
+    for name, each in results["of"].items():
+        rows.append(f"| {name} | {each['victims']} | {each['kills']} | {each['exact']} |")
+    return "\n".join([*rows, f"| all | | {results['kills']} | {results['exact']} |"])
 
 
 def whole(victim: Victim) -> tuple[dict[str, Any], float]:

@@ -12,14 +12,15 @@ benchmarks/results/mnist_frontier.json; runs that are in it already are not repe
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measured import here
 from benchmarks.training import trained
+from pruneflow import runfolder
 
 RESULT = Path(__file__).parent / "results" / "mnist_frontier.json"
 SEEDS = range(3)
@@ -100,11 +101,20 @@ def write(runs: list[dict[str, Any]]) -> None:
             "goal_test_error": GOALS[case],
             "mean_test_error": round(sum(errors) / len(errors), 3) if errors else None,
         }
-    machine = {"processor": platform.machine(), "system": platform.system(), "threads": 1}
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(
-        json.dumps({"cases": cases, "machine": machine, "runs": runs}, indent=2) + "\n"
-    )
+    runfolder.write_json(RESULT, {"cases": cases, "threads": 1, **here(), "runs": runs})
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The results as Markdown."""
+    rows = [
+        "| network | seed | weights left | biases | validation error, % | test error, % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for run in results["runs"]:
+        counts = f"{run['nonzeros']:,} | {run['biases']:,}"
+        errors = f"{run['validation_error']:.2f} | {run['test_error']:.2f}"
+        rows.append(f"| {run['case']} | {run['seed']} | {counts} | {errors} |")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":

@@ -28,14 +28,21 @@ def write(results: Path, left_out: Mapping[str, str]) -> None:
         results: Runs, as ``mnist_quality`` writes them.
         left_out: Recipes that are no rows, and why.
     """
-    runs = runfolder.read_json(results)["runs"]
-    text = ["# Every built-in recipe on MNIST", "", *_preamble(left_out)]
-    for model in dict.fromkeys(run["model"] for run in runs):
-        text += ["", f"## {model}", "", *_table([run for run in runs if run["model"] == model])]
-    refused = {run["recipe"]: run["refused"] for run in runs if "refused" in run}
-    text += ["", *(f"- `{name}` was refused: {why}" for name, why in refused.items())]
+    tree = runfolder.read_json(results)
+    text = ["# Every built-in recipe on MNIST", "", *_preamble(left_out), "", table(tree)]
     runfolder.write_bytes(results.with_suffix(".md"), ("\n".join(text).rstrip() + "\n").encode())
-    _draw(runs, results.with_suffix(".png"))
+    _draw(tree["runs"], results.with_suffix(".png"))
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The results as Markdown, a table a network."""
+    runs = results["runs"]
+    text: list[str] = []
+    for model in dict.fromkeys(run["model"] for run in runs):
+        text += [f"## {model}", "", *_table([run for run in runs if run["model"] == model]), ""]
+    refused = {run["recipe"]: run["refused"] for run in runs if "refused" in run}
+    text += [f"- `{name}` was refused: {why}" for name, why in refused.items()]
+    return "\n".join(text).rstrip()
 
 
 def _preamble(left_out: Mapping[str, str]) -> list[str]:

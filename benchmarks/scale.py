@@ -124,6 +124,11 @@ def tables(tree: dict[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join(map(str, row))} |"
 
 
+def table(results: dict[str, Any]) -> str:
+    """The results as Markdown, and what they mean."""
+    return "\n".join(tables(results))
+
+
 def _wanted(found: dict[str, Any], arguments: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
     """The cells to measure: those asked for, or those that are not there."""
     every = [("events", [size]) for size in SIZES]

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
-import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measured import cpu_seconds, here
 from pruneflow import runfolder
 
 RESULTS = Path(__file__).parent / "results" / "sharing.json"
@@ -44,21 +42,19 @@ def main() -> int:
     quick = parser.parse_args().quick
     cases = {name: measured(name, *case, quick=quick) for name, case in CASES.items()}
     if not quick:
-        found = {"platform": platform.platform(), "python": platform.python_version(), **cases}
-        runfolder.write_json(RESULTS, found)
-        print(table())
+        runfolder.write_json(RESULTS, {**here(), **cases})
+        print(table(runfolder.read_json(RESULTS)))
     return 0 if all(case["reached"] for case in cases.values()) else 1
 
 
-def table() -> str:
+def table(results: Mapping[str, Any]) -> str:
     """The results as Markdown."""
-    found = json.loads(RESULTS.read_text())
     rows = [
         "| five sparsities, 0.5 to 0.98 | of five separate runs | of a sweep with `share=false` |",
         "|---|---|---|",
     ]
     for name in CASES:
-        case = found[name]
+        case = results[name]
         rows.append(f"| {name} | {case['ratio']:.2f}x | {case['ratio_to_sweep']:.2f}x |")
     return "\n".join(rows)
 
@@ -70,7 +66,7 @@ def measured(name: str, allowed: float, words: tuple[str, ...], quick: bool) -> 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         each = [
-            cpu_seconds(
+            trained(
                 home,
                 *words,
                 *COMMON,
@@ -80,8 +76,8 @@ def measured(name: str, allowed: float, words: tuple[str, ...], quick: bool) -> 
             )
             for number, sparsity in enumerate(sparsities)
         ]
-        shared = cpu_seconds(home, *swept, "hydra.sweep.dir=shared")
-        unshared = cpu_seconds(home, *swept, "hydra.sweep.dir=unshared", "share=false")
+        shared = trained(home, *swept, "hydra.sweep.dir=shared")
+        unshared = trained(home, *swept, "hydra.sweep.dir=unshared", "share=false")
         same = all(
             (home / "shared" / str(number) / file).read_bytes()
             == (home / other / str(number) / file).read_bytes()
@@ -117,14 +113,9 @@ def measured(name: str, allowed: float, words: tuple[str, ...], quick: bool) -> 
     }
 
 
-def cpu_seconds(home: Path, *words: str) -> float:
+def trained(home: Path, *words: str) -> float:
     """CPU time of one ``pruneflow train``."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "pruneflow", "train", *words]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, cwd=home, env=variables, stdout=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu_seconds([sys.executable, "-m", "pruneflow", "train", *words], home)
 
 
 if __name__ == "__main__":

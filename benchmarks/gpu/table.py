@@ -11,6 +11,11 @@ from benchmarks.gpu.results import fastest, speedup
 SIGNS = {"pass": "pass", "fail": "FAIL", "not measured": "not measured"}
 
 
+def table(results: Mapping[str, Any]) -> str:
+    """All tables of the machine that measured last."""
+    return of(results["machines"][-1])
+
+
 def of(machine: Mapping[str, Any]) -> str:
     """All tables of one machine."""
     about, cells = machine["machine"], machine["cells"]
