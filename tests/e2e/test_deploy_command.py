@@ -164,9 +164,7 @@ def test_folders_of_any_name(done: Path, clock: Clock, name: str) -> None:
 
 def test_help_is_there_and_quick(capsys: pytest.CaptureFixture[str]) -> None:
     start = time.process_time()
-    with pytest.raises(SystemExit) as stopped:
-        run("deploy", "--help")
-    assert stopped.value.code in (0, None)
+    assert run("deploy", "--help") == 0
     said = capsys.readouterr().out
     for word in ("run=FOLDER", "deploy.goal=balanced", "latency", "deploy.values=int8", "batches:"):
         assert word in said
