@@ -187,3 +187,17 @@ def test_erk_keeps_a_weight_in_every_layer() -> None:
     assert quota.layers is not None
     assert all(zeros == 0 for name, zeros in quota.layers.items() if name != "fc0.weight")
     assert quota.layers["fc0.weight"] == quota.zeros == 999
+
+
+def test_what_remains_of_a_quota_is_what_is_not_removed_yet() -> None:
+    caps = {"a": 8, "b": 8}
+    left = Quota(9, None, caps).remaining({"a": 3}, {"b": 4})
+    assert left == Quota(6, None, {"a": 5, "b": 8})
+    assert Quota.fixed({"a": 5, "b": 4}).remaining({"a": 3}, {"b": 4}).layers == {"a": 2, "b": 4}
+    assert Quota(7, None, caps).remaining({"a": 3}, {"b": 4}).zeros == 4
+    with pytest.raises(ValueError, match="7 are gone already, and 6 may be"):
+        Quota(6, None, caps).remaining({"a": 3}, {"b": 4})
+    with pytest.raises(ValueError, match="of 'b' 9 are gone already, and 8 may be"):
+        Quota(16, None, caps).remaining({"b": 5}, {"b": 4})
+    with pytest.raises(ValueError, match="of 'a' 3 are gone already, and 2 may be"):
+        Quota.fixed({"a": 2, "b": 8}).remaining({"a": 3}, {})

@@ -94,3 +94,18 @@ def test_numbers_of_a_large_network() -> None:
     kept = apportion(13_674_157, some)
     assert sum(kept) == 13_674_157
     assert abs(kept[0] - Fraction(13_674_157 * 36_864, 36_864 + 51_025)) < 1
+
+
+def test_of_equal_claims_the_first_has_the_unit_that_is_left() -> None:
+    assert apportion(2, [Claim(1, 0, 9), Claim(3, 0, 9)]) == [1, 1]  # both are due at a rate of 1/2
+    assert apportion(2, [Claim(3, 0, 9), Claim(1, 0, 9)]) == [2, 0]
+
+
+def test_a_unit_of_which_less_than_half_is_left_goes_to_nobody() -> None:
+    assert [apportion(total, [Claim(1, 0, 3, 5)]) for total in (2, 3, 7, 8)] == [[0], [1], [1], [2]]
+
+
+@given(st.integers(0, 10**6))
+def test_several_units_that_are_due_almost_at_once_are_all_handed_out(total: int) -> None:
+    some = [Claim(1 << 23, 0, 10**6), Claim(1, 0, 5)]
+    assert sum(apportion(total, some)) == total

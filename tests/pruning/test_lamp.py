@@ -107,3 +107,8 @@ def test_a_scale_of_a_layer_is_no_matter() -> None:
         found.append({name: mark.tolist() for name, mark in marks.items()})
     assert found[0] == found[1]
     assert 0 < sum(found[0]["a"]) < 40
+
+
+def test_scores_that_are_all_zero_stay_so() -> None:
+    assert lamp(torch.zeros(3)).tolist() == [0, 0, 0]
+    assert lamp(torch.tensor([0.0, -inf])).tolist() == [0, -inf]

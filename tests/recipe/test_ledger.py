@@ -163,3 +163,10 @@ def test_adopting_nothing_changes_nothing() -> None:
     ledger = Ledger([A, B])
     ledger.adopt([])
     assert ledger.zeros == 0
+
+
+def test_a_global_quota_leaves_a_layer_what_the_others_do_not_hold_already() -> None:
+    ledger = Ledger([A, B])
+    ledger.prune(["a", "b"], Quota.fixed({"a": 5, "b": 6}))
+    ledger.prune(["a", "b"], Quota(14, None, {"a": 20, "b": 7}))
+    assert (ledger.low, ledger.high) == ({"a": 7, "b": 6}, {"a": 8, "b": 7})

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pruneflow.errors import PlanError, RecipeError
+from pruneflow.errors import PlanError, RecipeError, ResumeError
 from pruneflow.pruning.allocation import ALLOCATIONS
+from pruneflow.recipe import schema
 from tests.loop import EPOCH, Loop, plan_of
 
 PRUNE = {"type": "prune", "sparsity": 0.5, "start": "1ep", "end": "3ep", "every": "1ep"}
@@ -254,3 +255,28 @@ def test_a_plan_is_plain_data_and_compiling_is_deterministic() -> None:
     assert one.rows == other.rows
     assert json.loads(json.dumps(one.to_dict())) == other.to_dict()
     assert one.to_dict()["steps"] == 3 * EPOCH
+
+
+def test_only_the_journal_of_the_same_counts_is_this_plans_past() -> None:
+    plan = plan_of({"p": PRUNE}, total=30)
+    journal = [
+        {"step": row.event.step, "modifier": "p", "event": row.event.action,
+         "nonzeros": plan.size - row.zeros}
+        for row in plan.rows if row.zeros is not None
+    ]  # fmt: skip
+    plan.require_past(journal, 30)
+    journal[-1]["nonzeros"] += 1
+    with pytest.raises(ResumeError, match=r"as event 3 this one has 51 weights left, .* 52"):
+        plan.require_past(journal, 30)
+
+
+def test_a_run_may_have_no_step() -> None:
+    plan = plan_of({"p": {"type": "prune", "sparsity": 0.5, "start": "0st"}}, total=0)
+    assert [row.event.step for row in plan.rows] == [0]
+
+
+def test_a_recipe_is_what_it_says_wherever_that_is_written() -> None:
+    trees = [{"modifiers": {"p": PRUNE}}] * 2
+    one, other = (schema.build(tree, locate=lambda path, n=n: f"{n}.yaml:1")
+                  for n, tree in enumerate(trees))  # fmt: skip
+    assert one == other
