@@ -25,7 +25,7 @@ def load_profile() -> None:
         derandomize=True,
         database=None,
         max_examples=60,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     settings.load_profile("pruneflow")
 
