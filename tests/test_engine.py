@@ -201,3 +201,10 @@ def test_state_dict_keys_are_the_networks_own() -> None:
     loop = Loop({"prune": PRUNE}, total=12).run()
     assert list(loop.model.state_dict()) == list(small_net().state_dict())
     assert all(type(p) is nn.Parameter for p in loop.model.parameters())
+
+
+def test_of_nothing_no_share_is_zero() -> None:
+    plan = plan_of({"rate": {"type": "lr", "factor": 0.5}}, total=3)
+    model = small_net()
+    engine = Engine(plan, model, [optim.SGD(model.parameters(), lr=0.1)])
+    assert (engine.sparsity, engine.nonzeros, engine.layer_sparsity) == (0.0, 0, {})

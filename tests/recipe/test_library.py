@@ -208,3 +208,10 @@ def test_description_is_the_comment_at_the_head() -> None:
     path = write("recipes/zebra.yaml", "# Stripes,\n# black and white.\n\n# not this\n" + MINE)
     assert library.description(path) == "Stripes, black and white."
     assert ("zebra", "Stripes, black and white.", path.absolute()) in list(library.described())
+
+
+def test_a_mistake_in_a_fragment_is_shown_where_it_stands() -> None:
+    write("recipes/_parts/bent.yaml", "type: freeze_mask\nstrat: 1ep\n")
+    write("recipes/child.yaml", "length: 3ep\ndefaults: [{_parts@modifiers.f: bent}]\n")
+    with pytest.raises(RecipeError, match=r"^recipes/_parts/bent\.yaml:2: .*'strat'"):
+        load_recipe("child")

@@ -130,12 +130,20 @@ def test_groups_of_any_size_hold_what_they_do_not_refuse(drawn: Pruned, n: int, 
 def test_a_pattern_that_is_none_is_refused(n: int, m: int) -> None:
     with pytest.raises(ValueError, match=f"{n}:{m} is no pattern"):
         NM(n, m)
+    assert NM(2, 256).m == 256
 
 
 @pytest.mark.parametrize("block", [(0, 1), (1, 65537)])
 def test_a_block_that_is_none_is_refused(block: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="a block has sides"):
         Bsr(block)
+
+
+def test_the_largest_block_is_one() -> None:
+    form = Bsr((65536, 65536))
+    index = form.encode(torch.ones(2, 2, dtype=torch.bool))
+    options = {"block": [65536, 65536]}
+    assert form.decode(index.parts, options, (2, 2), 4).tolist() == [0, 1, 2, 3]
 
 
 REFUSED = [
