@@ -64,6 +64,8 @@ def main() -> None:
             )
             tracing.start()
             tracing.join()
+            if tracing.exitcode:
+                raise SystemExit("the tests could not be traced")
     running.prepare()
     known = covering.read(COVERING)
     everything = [mutant for path in subjects() for mutant in mutants_of(REPOSITORY, path)]

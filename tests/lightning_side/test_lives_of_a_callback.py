@@ -64,6 +64,7 @@ def test_a_dry_run_of_one_batch_is_no_mistake() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*srun.*")
         toy.fit([callback(RAMP)], max_epochs=1, fast_dev_run=True, enable_checkpointing=False)
 
 
