@@ -47,9 +47,11 @@ def masked(kept: dict[str, Any], loop: Loop) -> dict[str, Any]:
     for name, mask in masks.items():
         kept["weights"][name][~mask] = 0.0
         for state in kept["memory"]:
-            for value in state["state"].get(names.index(name), {}).values():
+            for key, value in state["state"].get(names.index(name), {}).items():
                 if value.shape == mask.shape:
                     value.mul_(mask)
+                    if key == "exp_avg_sq":
+                        value[~mask] = 1.0
     return kept
 
 
