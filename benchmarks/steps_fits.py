@@ -22,7 +22,7 @@ from pruneflow.recipe.schema import build
 from pruneflow.zoo.classifier import make_optimizer
 
 EPOCHS = 4
-STEPS = {"mlp_10m": 48, "resnet20": 32}
+STEPS = {"mlp_10m": 32, "resnet20": 24}
 """Updates in an epoch; the first of the epochs is dense, the others are masked."""
 
 RECIPE = {
