@@ -84,7 +84,8 @@ def trace(repository: Path, rooms: list[str], into: Path) -> None:
     tracer.stop()
     tracer.save()
     seconds = read(into).seconds if into.is_file() else {}
-    seconds |= {test: spent for test, spent in recorder.seconds.items() if test not in recorder.red}
+    seconds |= recorder.seconds
+    seconds = {test: spent for test, spent in seconds.items() if test not in recorder.red}
     lines = {}
     for measured in tracer.get_data().measured_files():
         by_line = tracer.get_data().contexts_by_lineno(measured)
