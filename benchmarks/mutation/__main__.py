@@ -124,14 +124,16 @@ def _honest(found: list[dict[str, Any]], known: covering.Covering) -> Iterator[d
 
 
 def _near(mutant: Mutant, tests: list[str], known: covering.Covering) -> list[str]:
-    """Quick tests from the few files that are most about a mutant's line."""
+    """Quick tests from the few files that are most about a mutant's line, its own file's first."""
     named = f"test_{Path(mutant.path).stem}.py"
     count: dict[str, int] = {}
     for test in tests:
         file = test.split("::")[0]
         count[file] = count.get(file, 0) + 1
     files = sorted(count, key=lambda file: (not file.endswith(named), -count[file]))[:NEAR_FILES]
-    return _within([t for t in tests if t.split("::")[0] in files], known, NEAR_SECONDS)
+    near = [test for test in tests if test.split("::")[0] in files]
+    near.sort(key=lambda test: not test.split("::")[0].endswith(named))
+    return _within(near, known, NEAR_SECONDS)
 
 
 def _within(tests: list[str], known: covering.Covering, seconds: float) -> list[str]:
