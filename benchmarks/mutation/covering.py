@@ -30,9 +30,10 @@ class Covering:
     lines: dict[str, dict[int, list[str]]]
 
     def of(self, path: str, line: int, statement: int) -> list[str]:
-        """The tests that run a line, the fastest first; then those that run anything of its file.
+        """The tests that run a line, the fastest first; then those that may notice it otherwise.
 
-        The latter are for lines that run once for many tests: at import, or before a cache.
+        A line may run once for many tests, at import or before a cache: the latter are those that
+        run anything of its file, and those of the file of tests that is named after it.
 
         Args:
             path: The file.
@@ -41,7 +42,9 @@ class Covering:
         """
         known = self.lines.get(path, {})
         tests = {*known.get(line, []), *known.get(statement, [])} & self.seconds.keys()
-        others = set(known.get(0, [])) & self.seconds.keys() - tests
+        named = f"/test_{Path(path).stem}.py::"
+        others = set(known.get(0, [])) | {test for test in self.seconds if named in test}
+        others &= self.seconds.keys() - tests
         quick = self.seconds.__getitem__
         return [*sorted(tests, key=quick), *sorted(others, key=quick)]
 
