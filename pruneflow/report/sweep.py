@@ -9,16 +9,15 @@ from typing import Any
 from rich.console import Console
 
 from pruneflow import runfolder
-from pruneflow.errors import ResumeError
+from pruneflow.errors import UserError
 from pruneflow.report.curves import curves, overrides
 from pruneflow.report.printable import printable
+from pruneflow.report.record import Record
 from pruneflow.report.sweep_picture import draw_sweep
 from pruneflow.report.tables import curves_table, sweep_table
 
 PICTURE = "sweep.png"
 SUMMARY = "sweep.json"
-TOLD = ("recipe", "seed", "sparsity", "accuracy", "compression")
-"""What the table needs of a result."""
 
 
 def summarize(folder: Path, console: Console) -> None:
@@ -39,18 +38,30 @@ def summarize(folder: Path, console: Console) -> None:
 
 
 def _read(job: runfolder.Job, sweep: Path) -> dict[str, Any]:
+    """What is told of a job; one whose result is damaged has failed, and hides no other."""
+    result, failure = None, job.failure
+    try:
+        result = _result(job.home) if runfolder.is_finished(job.home) else None
+    except UserError as error:
+        failure = str(error)
     return {
         "job": str(job.place.relative_to(sweep)),
         "run": os.path.relpath(job.home, sweep),
         "overrides": overrides(job.place) or overrides(job.home),
-        "failure": job.failure,
-        "result": _result(job.home) if runfolder.is_finished(job.home) else None,
+        "failure": failure,
+        "result": result,
     }
 
 
 def _result(run: Path) -> dict[str, Any]:
+    """A result that says what the table and the picture need."""
     path = run / runfolder.RESULT
     result = runfolder.read_json(path)
-    if absent := [key for key in TOLD if key not in result]:
-        raise ResumeError(f"{path}: is damaged: it does not say '{absent[0]}'")
-    return result
+    told = Record.of(result, str(path))
+    told.text("recipe")
+    told.text("control", "none")
+    for key in ("seed", "steps", "sparsity"):
+        told.number(key)
+    told.record("compression").number("bytes")
+    scores = {key: told.record("accuracy").optional(key) for key in ("dense", "pruned", "final")}
+    return {**result, "accuracy": {**result.get("accuracy", {}), **scores}}
