@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -164,7 +165,15 @@ def _continued(config: RunConfig, folder: Path, console: Console) -> tuple[RunCo
     locked = require_same(config, folder)
     if runfolder.is_finished(folder):
         raise ResumeError(f"{shown} is finished; there is nothing to continue")
-    found = newest_checkpoint(folder / runfolder.CHECKPOINTS)
+    kept = folder / runfolder.CHECKPOINTS
+    found = newest_checkpoint(kept)
+    damaged = sorted(p.name for p in kept.glob("step*.ckpt") if found is None or p > found)
+    if damaged and found is None:
+        again = shlex.quote(f"run={shown}")
+        raise ResumeError(
+            f"{shown}: every checkpoint is damaged: {', '.join(damaged)}; "
+            f"to train it again from the start: pruneflow train {again}"
+        )
     if found is not None:
         where = f"from {runfolder.shown(found, config.home)}"
     elif locked.start is not None:
@@ -172,6 +181,8 @@ def _continued(config: RunConfig, folder: Path, console: Console) -> tuple[RunCo
         where = f"from {found}, for it has no checkpoint of its own yet"
     else:
         where = "from the start, for there is no checkpoint yet"
+    if damaged:
+        where += f"; damaged and passed over: {', '.join(damaged)}"
     console.print(f"Continuing {shown} {where}", markup=False, highlight=False)
     config = config.with_seed(locked.seed)
     return replace(config, start=locked.start, threads=locked.threads), found

@@ -49,6 +49,22 @@ def test_a_run_killed_twice_ends_with_the_same_bits() -> None:
         assert Path("killed", name).read_bytes() == Path("whole", name).read_bytes(), name
 
 
+def test_damaged_checkpoints_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    killed = process(*ARGUMENTS, "hydra.run.dir=killed", env={"KILL_AT": "20"})
+    assert killed.returncode == -signal.SIGKILL
+    old, new = sorted(Path("killed/checkpoints").glob("step*.ckpt"))
+    shutil.copytree("killed", "worse")
+    for path in (new, Path("worse/checkpoints", old.name), Path("worse/checkpoints", new.name)):
+        path.write_bytes(path.read_bytes()[:-100])
+    assert run("train", "run=worse", "ckpt_path=last") == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"worse: every checkpoint is damaged: {old.name}, {new.name}; to train it again" in told
+    assert "pruneflow train run=worse" in told
+    assert run("train", "run=killed", "ckpt_path=last") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"from killed/checkpoints/{old.name}; damaged and passed over: {new.name}" in told
+
+
 def test_last_finds_the_unfinished_run_of_this_configuration() -> None:
     assert process(*ARGUMENTS, env={"KILL_AT": "10"}).returncode == -signal.SIGKILL
     (folder,) = Path("outputs/tiny").iterdir()
