@@ -91,6 +91,8 @@ class Engine:
             self.state.journal.append(self._entry(event))
         if fired:
             self._keeping.fill()
+        if step == self.plan.total:
+            self.network.apply_masks()  # undoes what nobody saw
         self._move_to(step)
         gathering.forget(self.network, self._gatherings)
         self._loss_terms.follow()

@@ -20,7 +20,7 @@ class Keeping:
     Where every weight moves by its own gradient and memory alone, a pruned one with zeros for
     both stays the +0.0 that it is. So nothing has to be done if nobody can have changed gradients
     after they were masked, nor weights since the last update. What writes through ``.data`` shows
-    nowhere, and is undone within ``EVERY`` updates.
+    nowhere, and is undone within ``EVERY`` updates; the engine does so at the recipe's end, too.
 
     Args:
         network: Whose weights.

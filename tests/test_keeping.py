@@ -89,6 +89,14 @@ def test_what_torch_does_not_count_is_undone_in_its_turn(
     assert not revived(loop.run(until=9))
 
 
+def test_what_torch_does_not_count_is_undone_at_the_end() -> None:
+    loop = Loop(FROZEN, total=12, optimizer=lambda model: optim.SGD(model.parameters(), 0.1))
+    loop.run(until=11)
+    for weight in loop.model.parameters():
+        weight.data.add_(1.0)
+    assert not revived(loop.run())
+
+
 class Meddler(pl.Callback):
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         _noise(pl_module.parameters())
