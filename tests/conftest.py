@@ -33,6 +33,7 @@ def seeded() -> None:
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test runs in an empty folder of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PRUNEFLOW_DATA", raising=False)
     return tmp_path
 
 

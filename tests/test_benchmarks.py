@@ -13,7 +13,7 @@ from benchmarks import events, page
 from benchmarks.claims import CLAIMS, Claim
 from benchmarks.measured import RESULTS, in_turns, spread
 
-CAMPAIGNS = {"bad_input", "faults", "mutation"}
+CAMPAIGNS = {"bad_input", "branches", "faults", "mutation"}
 """Of the tests, not of the program: commands of their own."""
 
 

@@ -90,3 +90,23 @@ def test_the_figures_are_those_that_were_measured(readme: str) -> None:
     for name, table in made.items():
         shown = readme.partition(f"<!-- {name}:")[2].partition(f"<!-- end of {name} -->")[0]
         assert shown.partition("-->")[2].strip() == table
+
+
+def test_what_is_said_of_trust_was_measured(readme: str) -> None:
+    from benchmarks.measured import RESULTS
+
+    said = " ".join(readme.partition("## Trust")[2].partition("\n## ")[0].split())
+    found = {name: read_json(RESULTS / f"{name}.json")
+             for name in ("faults", "kills", "mutation", "branches")}  # fmt: skip
+    faults, kills, mutation = found["faults"], found["kills"], found["mutation"]
+    core = found["branches"]["core"]
+    assert faults["lost"] == 0
+    assert kills["kills"] == kills["exact"]
+    for sentence in (
+        f"Of {faults['faults']} faults, {faults['exact']} ended in the bits",
+        f"{faults['refused']} were refused honestly, and none was lost",
+        f"All of {kills['kills']} kills",
+        f"Of {mutation['tried']} mutants of the core, the tests noticed {mutation['killed']}",
+        f"{core['taken'] / core['branches']:.1%} of the branches",
+    ):
+        assert sentence in said, sentence
