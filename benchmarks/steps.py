@@ -5,12 +5,12 @@
     python -m benchmarks.steps --quick                a small trial that writes nothing
 
 A step is one of a masked network whose masks are frozen, 90 % sparse. Every side (plain PyTorch
-twice, PruneFlow, masks by hand after the step, ``torch.nn.utils.prune``, ``parametrize``) has its
-own copy of the network; they take turns in one process, on one thread, in an order shuffled anew
-each turn. A fit is one of Lightning: the first of four epochs is dense, then 90 % go, at once.
-Ratios are those of CPU times in one turn; their median and quartiles are told. ``plain again`` is
-what the clock makes of no difference at all. Results go to benchmarks/results/steps.json, cell by
-cell.
+twice, PruneFlow's engine as the callback uses it, ``pruneflow.prune`` in a plain loop, masks by
+hand after the step, ``torch.nn.utils.prune``, ``parametrize``) has its own copy of the network;
+they take turns in one process, on one thread, in an order shuffled anew each turn. A fit is one of
+Lightning: the first of four epochs is dense, then 90 % go, at once. Ratios are those of CPU times
+in one turn; their median and quartiles are told. ``plain again`` is what the clock makes of no
+difference at all. Results go to benchmarks/results/steps.json, cell by cell.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize, prune
 from torch.optim import Optimizer
 
+import pruneflow
 from pruneflow.engine import Engine
 from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.schema import build
@@ -186,10 +187,25 @@ def _pruneflow(model: nn.Module, settings: Mapping[str, Any], masks: Masks) -> S
     return side
 
 
+def _loop(model: nn.Module, settings: Mapping[str, Any], masks: Masks) -> Side:
+    """In a loop of one's own gradients are masked as they come and once more before the update."""
+    optimizer = make_optimizer(settings, model.parameters())
+    pruning = pruneflow.prune(
+        model, build(RECIPE), optimizer=optimizer, steps_per_epoch=100, epochs=1_000_000
+    )
+
+    def side(x: torch.Tensor, y: torch.Tensor) -> None:
+        _step(model, optimizer, x, y)
+        pruning.step()
+
+    return side
+
+
 SIDES: Mapping[str, Callable[[nn.Module, Mapping[str, Any], Masks], Side]] = {
     "plain": _plain,
     "plain again": _plain,
     "PruneFlow": _pruneflow,
+    "pruneflow.prune": _loop,
     "by hand": _by_hand,
     "nn.utils.prune": _torch_prune,
     "parametrize": _parametrized,
