@@ -20,7 +20,7 @@ from pruneflow.pruning.granularities import UNSTRUCTURED, Granularity
 from pruneflow.pruning.masks import not_finite, put_back, unlike, zeros_of
 from pruneflow.pruning.oneshot.calibration import Calibration
 from pruneflow.pruning.scoring import streams
-from pruneflow.pruning.shards import fitted, like, local, ranks_of
+from pruneflow.pruning.shards import fitted, like, local, locals_of, ranks_of
 from pruneflow.state import PruneState
 
 
@@ -82,14 +82,12 @@ class Network:
         Args:
             names: Of these weights; by default of all.
         """
-        masks = self.state.masks
-        pairs = [
-            (local(gradient), local(masks[name]))
-            for name in (masks if names is None else names)
-            if name in masks and (gradient := self.weights[name].grad) is not None
-        ]
-        if pairs:
-            torch._foreach_mul_([grad for grad, _ in pairs], [mask for _, mask in pairs])
+        masks, weights = self.state.masks, self.weights
+        chosen = masks if names is None else [name for name in names if name in masks]
+        gradients = {name: grad for name in chosen if (grad := weights[name].grad) is not None}
+        if gradients:
+            kept = [masks[name] for name in gradients]
+            torch._foreach_mul_(locals_of(gradients.values()), locals_of(kept))
 
     # -- events ----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from pruneflow.pruning.fingerprint import fingerprint
-from pruneflow.pruning.shards import local, offset, ranks_of
+from pruneflow.pruning.shards import local, locals_of, offset, ranks_of
 from pruneflow.pruning.threshold import CHUNK
 
 Masks = dict[str, torch.Tensor]
@@ -56,8 +56,8 @@ def _is_bad(chunk: torch.Tensor) -> bool:
 def put_back(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> None:
     """Make pruned weights +0.0, given the mask of each tensor."""
     if weights:
-        parts = list(map(local, weights))
-        torch._foreach_mul_(parts, list(map(local, masks)))
+        parts = locals_of(weights)
+        torch._foreach_mul_(parts, locals_of(masks))
         torch._foreach_add_(parts, 0.0)  # -0.0 + 0.0 is +0.0
 
 

@@ -7,7 +7,7 @@ its rows, one after the other, perhaps none. Every other tensor is whole on each
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,11 @@ def is_sharded(tensor: torch.Tensor) -> bool:
 def local(tensor: torch.Tensor) -> torch.Tensor:
     """What this process holds of a tensor, in the same memory and without a gradient."""
     return _dtensor(tensor).to_local().detach() if is_sharded(tensor) else tensor.detach()
+
+
+def locals_of(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """What this process holds of tensors: those that are whole as they are, gradient and all."""
+    return [local(tensor) if is_sharded(tensor) else tensor for tensor in tensors]
 
 
 def like(part: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
