@@ -110,15 +110,14 @@ class Engine:
 
         Args:
             optimizers: Plain ``torch`` optimizers, also after some were built anew.
-            has_gradients: Gradients are there as a step begins. Pass False where they come
-                later than that, and call ``use_gradients`` once they are there.
+            has_gradients: They are there as a step begins; else call ``use_gradients`` later.
             is_alone: Nobody changes gradients after that, but for their scale.
         """
         self.detach()
         self.network.optimizers = list(optimizers)
         self.network.rebind(begins=True)
         self._loss_terms.follow()
-        self._keeping.is_alone = is_alone
+        self._keeping.begin(is_alone)
 
         def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self.settle()
@@ -139,6 +138,7 @@ class Engine:
             self._hooks[optimizer] = [
                 optimizer.register_step_pre_hook(before),
                 optimizer.register_step_post_hook(after),
+                optimizer.register_load_state_dict_post_hook(self._keeping.forget),
             ]
 
     def detach(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.optim import Optimizer
 
@@ -13,38 +15,57 @@ from pruneflow.pruning.shards import is_sharded
 EVERY = 64
 """Updates between two that put weights back whatever is known of them."""
 
+Mark = tuple[int, int]
+
 
 class Keeping:
     """Puts pruned weights back after an update, unless none of them can have moved.
 
     Where every weight moves by its own gradient and memory alone, a pruned one with zeros for
     both stays the +0.0 that it is. So nothing has to be done if nobody can have changed gradients
-    after they were masked, nor weights since the last update. What writes through ``.data`` shows
-    nowhere, and is undone within ``EVERY`` updates; the engine does so at the recipe's end, too.
+    after they were masked, weights since the last update, nor memory since it was cleared. What
+    writes through ``.data`` shows nowhere, and is undone within ``EVERY`` updates; the engine does
+    so at the recipe's end, too.
 
     Args:
         network: Whose weights.
-
-    Attributes:
-        is_alone: Nobody changes gradients once they are masked, but for their scale, unless hooks
-            on an optimizer's steps do.
     """
 
     def __init__(self, network: Network) -> None:
-        self.is_alone = False
         self._network = network
-        self._left: list[tuple[int, int]] | None = None
+        self.begin(is_alone=False)
+
+    def begin(self, is_alone: bool) -> None:
+        """Trust nothing of what was, for instance because there are other optimizers.
+
+        Args:
+            is_alone: Nobody changes gradients once they are masked, but for their scale, unless
+                hooks on an optimizer's steps do.
+        """
+        self._is_alone = is_alone
+        self._left: dict[int, Mark | None] = {}
+        self._clean: set[int] = set()
         self._holds = False
+        self._updates = 0
+
+    def forget(self, optimizer: Optimizer) -> None:
+        """An optimizer's memory may hold anything at pruned places, from now on."""
+        self._clean.discard(id(optimizer))
 
     def note_masked(self, optimizer: Optimizer) -> None:
         """Right before an optimizer's update: all gradients hold zeros at pruned places."""
+        network = self._network
         self._holds = (
-            self.is_alone
-            and self._network.is_exact(optimizer)
+            self._is_alone
+            and network.is_exact(optimizer)
             and len(optimizer._optimizer_step_pre_hooks) == 1  # ours
-            and self._left is not None
-            and self._left == self._marks()
+            and bool(self._left)
+            and self._left == _marks(network.masked[0])
         )
+        if self._holds and id(optimizer) not in self._clean:
+            pairs = dict(zip(*network.masked, strict=True))
+            mask_memory(optimizer, pairs, but_filled=True)
+            self._clean.add(id(optimizer))
 
     @torch.no_grad()
     def follow(self, optimizer: Optimizer, late: bool) -> None:
@@ -55,19 +76,24 @@ class Keeping:
             late: Gradients were computed in it, and nobody has masked them.
         """
         network = self._network
-        holds, self._holds = self._holds, False
-        in_turn = network.state.clock % EVERY == 0
-        if late or in_turn or not holds:
-            weights, masks = network.masked
+        self._updates += 1  # the network's clock stands still once a recipe is over
+        holds = self._holds and not late and self._updates % EVERY != 0
+        self._holds = False
+        is_full = network.state.clock % EVERY == 0
+        weights, masks = network.masked
+        if is_full or not holds:
             if len(network.optimizers) > 1:  # a graph may need the others
                 weights, masks = moved_by(optimizer, network.weights.values(), weights, masks)
             put_back(weights, masks)
             pairs = dict(zip(weights, masks, strict=True))
             if late:  # gradients that were not masked have filled it
                 mask_memory(optimizer, pairs)
-            if in_turn:
+            if is_full:
                 fill_second_moments(optimizer, pairs)
-        self._left = self._marks()
+            self.forget(optimizer)  # weight decay has told it of whatever a weight was
+        right, left = set(map(id, weights)), self._left
+        now = _marks(network.masked[0])
+        self._left = {key: now[key] if key in right else left.get(key) for key in now}
 
     def fill(self) -> None:
         """Right after events."""
@@ -75,9 +101,9 @@ class Keeping:
         for optimizer in self._network.optimizers:
             fill_second_moments(optimizer, dict(zip(weights, masks, strict=True)))
 
-    def _marks(self) -> list[tuple[int, int]] | None:
-        """Other ones with every change of a weight that torch counts; None where it cannot."""
-        weights, _ = self._network.masked
-        if any(map(is_sharded, weights)):
-            return None
-        return [(weight.data_ptr(), weight._version) for weight in weights]
+
+def _marks(weights: Sequence[torch.Tensor]) -> dict[int, Mark]:
+    """For each weight another one with every change that torch counts; none where it cannot."""
+    if any(map(is_sharded, weights)):
+        return {}
+    return {id(weight): (weight.data_ptr(), weight._version) for weight in weights}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytorch_lightning as pl
 import torch
 from torch import optim
 
+import pruneflow
 from pruneflow import RecipeCallback, keeping
 from pruneflow.recipe.schema import build
 from tests.lightning_side import toy
-from tests.loop import OPTIMIZERS, Loop, resumed_anywhere, revived
+from tests.loop import OPTIMIZERS, Loop, resumed_anywhere, revived, small_net
 
 FROZEN = {
     "prune": {"type": "prune", "sparsity": 0.7, "start": "1st"},
@@ -77,16 +79,75 @@ def test_whoever_meddles_revives_nothing(meddle: str) -> None:
         assert not revived(loop), f"step {loop.clock}"
 
 
-def test_what_torch_does_not_count_is_undone_in_its_turn(
-    monkeypatch: pytest.MonkeyPatch,
+def trained_by(name: str, modifiers: dict[str, Any]) -> Loop:
+    return Loop(
+        modifiers,
+        total=24,
+        net=lambda: small_net(bias=name != "muon"),  # which takes matrices alone
+        optimizer=lambda model: OPTIMIZERS[name](model.parameters()),
+        closure=name == "lbfgs",
+    )
+
+
+def _overwrite(loop: Loop) -> None:
+    with torch.no_grad():
+        for weight in loop.model.parameters():
+            weight.copy_(torch.randn_like(weight))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_one_overwriting_leaves_nothing_that_revives(name: str) -> None:
+    """Weight decay has told the optimizer's memory of it by then."""
+    loop = trained_by(name, FROZEN).run(until=6)
+    _overwrite(loop)
+    while loop.clock < 24:
+        loop.step()
+        assert not revived(loop), f"step {loop.clock}"
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS.keys() - {"lbfgs"}))
+def test_an_optimizer_that_goes_back_to_a_dense_past_revives_nothing(name: str) -> None:
+    late = {**FROZEN, "prune": {**FROZEN["prune"], "start": "4st"}}
+    loop = trained_by(name, late).run(until=3)
+    before = copy.deepcopy(loop.optimizers[0].state_dict())
+    loop.run(until=10)
+    loop.optimizers[0].load_state_dict(before)
+    while loop.clock < 24:
+        loop.step()
+        assert not revived(loop), f"step {loop.clock}"
+
+
+@pytest.mark.parametrize("layers", [["fc1"], ["fc2"], ["fc1", "fc2"]])
+def test_each_of_two_optimizers_puts_its_own_weights_back(layers: list[str]) -> None:
+    loop = Loop(
+        FROZEN,
+        total=24,
+        optimizer=lambda model: [
+            optim.SGD(model.fc1.parameters(), 0.1),
+            optim.SGD([*model.fc2.parameters(), *model.output.parameters()], 0.1),
+        ],
+    )
+    loop.run(until=6)
+    for name in layers:
+        torch.nn.init.normal_(loop.model.get_parameter(f"{name}.weight"))
+    while loop.clock < 24:
+        loop.step()
+        assert not revived(loop), f"step {loop.clock}"
+
+
+@pytest.mark.parametrize("name", ["sgd", "sgd, momentum", "adam", "adamw"])
+def test_what_torch_does_not_count_is_undone_in_its_turn_for_good(
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "EVERY", 4)
-    loop = Loop(FROZEN, total=12, optimizer=lambda model: optim.SGD(model.parameters(), 0.1))
+    loop = Loop(FROZEN, total=40, optimizer=lambda model: OPTIMIZERS[name](model.parameters()))
     loop.run(until=6)
     for weight in loop.model.parameters():
         weight.data.add_(1.0)
-    assert revived(loop.run(until=8))
-    assert not revived(loop.run(until=9))
+    loop.run(until=10)
+    while loop.clock < 39:
+        loop.step()
+        assert not revived(loop), f"step {loop.clock}"
 
 
 def test_what_torch_does_not_count_is_undone_at_the_end() -> None:
@@ -94,7 +155,29 @@ def test_what_torch_does_not_count_is_undone_at_the_end() -> None:
     loop.run(until=11)
     for weight in loop.model.parameters():
         weight.data.add_(1.0)
+    assert revived(loop)
     assert not revived(loop.run())
+
+
+def test_what_torch_does_not_count_is_undone_beyond_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeping, "EVERY", 4)
+    model = small_net()
+    optimizer = optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    pruning = pruneflow.prune(
+        model, build({"modifiers": FROZEN}), optimizer=optimizer, steps_per_epoch=100, steps=6
+    )
+    for step in range(16):
+        if step == 10:
+            for weight in model.parameters():
+                weight.data.add_(1.0)
+        optimizer.zero_grad()
+        model(torch.randn(4, 6)).square().mean().backward()
+        optimizer.step()
+        pruning.step()
+    masks = pruning.engine.state.masks
+    assert not any(bool(model.get_parameter(name)[masks[name] == 0].any()) for name in masks)
 
 
 class Meddler(pl.Callback):
