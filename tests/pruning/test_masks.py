@@ -7,7 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruneflow.pruning.masks import count_zeros, digest, is_finite, zeros_of
+from pruneflow.pruning.masks import (
+    CHUNK,
+    count_zeros,
+    digest,
+    is_finite,
+    not_finite,
+    zeros_of,
+)
 from tests.strategies import DTYPES
 
 BITS = st.lists(st.booleans(), min_size=1, max_size=40)
@@ -64,6 +71,13 @@ def test_one_bad_number_is_not_finite(dtype: torch.dtype, bad: str, place: int) 
     assert is_finite(tensor)
     tensor.view(-1)[place] = float(bad)
     assert not is_finite(tensor)
+
+
+@pytest.mark.parametrize("place", [0, CHUNK, 2 * CHUNK])
+def test_one_bad_number_in_one_chunk_is_enough(place: int) -> None:
+    tensor = torch.zeros(2 * CHUNK + 1)
+    tensor[place] = torch.nan
+    assert not_finite({"good": torch.zeros(3), "bad": tensor}) == ["bad"]
 
 
 def test_the_digest_is_the_one_that_journals_have_always_held() -> None:

@@ -275,6 +275,8 @@ WRONG = [
     "defaults: [gradual, _self_]\nmodifiers: {prune: {schedule: cubik}}",
     "defaults: [gradual, _self_]\nmodifiers: {prune: {type: lr, sparsity: 0.5}}",
     "defaults: [gradual, _self_]\nmodifiers: {freeze: null}",
+    "modifiers: {p: {type: prune, start: 1ep, sparsity: 0.5, granularity: {block: [4]}}}",
+    "modifiers: {p: {type: prune, start: 1ep, sparsity: 0.5, granularity: {block: [4, 4, 4]}}}",
     "type: lr\nsparsity: 0.5",
     "type: lr\nvars: {a: 1}",
     "factr: 0.1",

@@ -257,6 +257,16 @@ def test_a_plan_is_plain_data_and_compiling_is_deterministic() -> None:
     assert one.to_dict()["steps"] == 3 * EPOCH
 
 
+@pytest.mark.parametrize("change", [{"step": 8}, {"modifier": "q"}, {"event": "freeze"}])
+def test_only_the_journal_of_the_same_events_is_this_plans_past(change: dict[str, Any]) -> None:
+    loop = Loop({"p": {"type": "prune", "sparsity": 0.5, "start": "2ep"}}, total=12).run()
+    journal = [{**entry, **change} for entry in loop.engine.state.journal]
+    words = {"step": 6, "modifier": "p", "event": "prune", **change}
+    says = f"'{words['modifier']}' {words['event']} at step {words['step']}"
+    with pytest.raises(ResumeError, match=f"has 'p' prune at step 6, .* journal {says}"):
+        loop.plan.require_past(journal, 12)
+
+
 def test_only_the_journal_of_the_same_counts_is_this_plans_past() -> None:
     plan = plan_of({"p": PRUNE}, total=30)
     journal = [

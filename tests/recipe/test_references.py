@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pruneflow.errors import RecipeError
 from pruneflow.recipe.compose import load_recipe
-from pruneflow.recipe.references import MAX_NODES, anchored, mentions, resolve
+from pruneflow.recipe.references import MAX_NODES, anchored, mentions, reference_keys, resolve
 
 FREEZE = "modifiers:\n  freeze: {type: freeze_mask}\n"
 
@@ -53,6 +53,14 @@ def test_inside_text_and_lists(text: str, meant: object) -> None:
 def test_references_are_followed_through_other_references() -> None:
     tree = {"vars": {"a": "${vars.b}", "b": "${vars.c}ep", "c": 3}, "x": "${vars.a}"}
     assert resolved(tree)["x"] == "3ep"
+
+
+@pytest.mark.parametrize(
+    ("reference", "keys"),
+    [("recipe", ["recipe"]), ("recipe.a.b", ["a", "b"]), ("a.b", ["a", "b"]), ("a", ["a"])],
+)
+def test_a_path_begins_at_the_recipes_own_root(reference: str, keys: list[str]) -> None:
+    assert reference_keys(reference) == keys
 
 
 def test_the_tree_given_is_left_alone() -> None:
