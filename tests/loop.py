@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import pytest
 import torch
 from torch import nn, optim
 from torch.nn.functional import smooth_l1_loss
@@ -72,6 +73,13 @@ def momentum(model: nn.Module) -> Optimizer:
     return SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
 
 
+def muon(parameters: Any) -> Optimizer:
+    """Muon, which the oldest torch that is supported has not yet."""
+    if not hasattr(optim, "Muon"):
+        pytest.skip("this torch has no Muon")
+    return optim.Muon(parameters, lr=0.05)
+
+
 OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, lr=0.1),
     "sgd, momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
@@ -89,7 +97,7 @@ OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "asgd": lambda p: optim.ASGD(p, lr=0.1, t0=1, weight_decay=0.01),
     "rprop": lambda p: optim.Rprop(p, lr=0.01),
     "adafactor": lambda p: optim.Adafactor(p, lr=0.01, weight_decay=0.01),
-    "muon": lambda p: optim.Muon(p, lr=0.05),
+    "muon": muon,
     "lbfgs": lambda p: optim.LBFGS(p, lr=0.1, max_iter=3, history_size=3),
 }
 

@@ -383,6 +383,7 @@ def test_classes_that_are_ruled_out_add_nothing() -> None:
     torch.testing.assert_close((found, gradient), (plain, expected))
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants:UserWarning")  # torch's
 @pytest.mark.parametrize(
     "change",
     [
