@@ -10,6 +10,7 @@ from torch import nn
 
 from pruneflow.deploy.place import Place
 from pruneflow.errors import DeployError
+from pruneflow.module_tensors import load_tensors, tensors_in
 
 
 def own_copy(module: nn.Module) -> nn.Module:
@@ -36,7 +37,7 @@ def placed(module: nn.Module, place: Place) -> nn.Module:
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Give a module its numbers, all of them or none.
+    """Give a module its numbers, all of them or none; what else its state holds stays.
 
     Raises:
         DeployError: It is another network's state.
@@ -55,20 +56,12 @@ def load_state(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
             f"the module is not the one the bundle was made from: {problems[0]}{more}"
         )
     with torch.inference_mode(any(tensor.is_inference() for tensor in state.values())):
-        module.load_state_dict({name: tensors[held] for name, held in first.items()})
+        load_tensors(module, {name: tensors[held] for name, held in first.items()})
 
 
 def state_of(module: nn.Module) -> dict[str, torch.Tensor]:
-    """A module's parameters and buffers themselves, by their names in ``state_dict``.
-
-    Raises:
-        DeployError: Its state holds something else too.
-    """
-    state: dict[str, object] = module.state_dict(keep_vars=True)
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor):
-            raise DeployError(f"the network's state holds '{name}', which is no tensor")
-    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    """A module's parameters and buffers themselves, by their names in ``state_dict``."""
+    return tensors_in(module.state_dict(keep_vars=True))
 
 
 def first_names(module: nn.Module) -> dict[str, str]:

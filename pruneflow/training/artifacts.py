@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities import rank_zero_warn
 
 from pruneflow import runfolder, weights_file
+from pruneflow.module_tensors import tensors_in
 from pruneflow.pruning.masks import count_zeros
 from pruneflow.training.config import RunConfig
 from pruneflow.training.measure import MeasuredRecipe
@@ -35,7 +37,13 @@ def write(
     """
     assert recipe.engine is not None
     state = recipe.engine.state
-    weights = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    own = module.state_dict()
+    weights = {name: tensor.detach().cpu() for name, tensor in tensors_in(own).items()}
+    if others := sorted(own.keys() - weights):
+        rank_zero_warn(
+            f"{runfolder.WEIGHTS} holds tensors only, and '{others[0]}' is none: whoever opens "
+            "this run has that as the module makes it"
+        )
     masks = {name: mask.ne(0).to(torch.uint8).cpu() for name, mask in state.masks.items()}
     runfolder.write_bytes(folder / runfolder.WEIGHTS, weights_file.content(weights))
     runfolder.write_bytes(folder / runfolder.MASKS, weights_file.content(masks))

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from pruneflow import runfolder, weights_file
 from pruneflow.errors import DataError, ResumeError, did_you_mean
+from pruneflow.module_tensors import load_tensors
 from pruneflow.structure import resize
 from pruneflow.training.resume import read_lock
 from pruneflow.untrusted import require_confined
@@ -150,7 +151,7 @@ def _load(module: LightningModule, path: Path) -> None:
         raise ResumeError(f"{shown}: is damaged: {why}; {_again(path.parent)}") from None
     try:
         resize(module, tensors)
-        module.load_state_dict(tensors)
+        load_tensors(module, tensors)
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[-1].strip()
         raise ResumeError(f"{shown}: is another network's: {first}") from None

@@ -7,6 +7,7 @@ from safetensors import safe_open
 
 from pruneflow import weights_file
 from pruneflow.errors import ConfigError
+from pruneflow.module_tensors import load_tensors
 from pruneflow.structure import resize
 from pruneflow.training.config import RunConfig
 
@@ -48,6 +49,6 @@ def load(module: LightningModule, config: RunConfig) -> None:
     except Exception as error:
         raise ConfigError(f"model.weights: '{path}' does not fit: {error}") from None
     try:
-        module.load_state_dict(tensors)
+        load_tensors(module, tensors)
     except Exception as error:
         raise ConfigError(f"model.weights: '{path}' does not fit: {error}") from None
