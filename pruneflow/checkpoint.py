@@ -15,6 +15,7 @@ from pruneflow.callback import RecipeCallback
 from pruneflow.errors import ResumeError
 from pruneflow.lightning_trainer import callbacks, undeclared
 from pruneflow.operations import ranks
+from pruneflow.private_generators import PrivateGenerators
 from pruneflow.runfolder import publish, sweep_temporaries, temporary
 
 STATE_KEY = "pruneflow.exact_resume"
@@ -33,6 +34,7 @@ class ExactCheckpoint(Checkpoint):
         keep: How many of this run's newest files stay.
 
     Attributes:
+        generators: What it knows of private random generators, once ``fit`` has started.
         stopping: Set it, and the training ends with ``KeyboardInterrupt`` as soon as a checkpoint
             is saved; at the next batch where none can be exact inside an epoch.
 
@@ -56,6 +58,7 @@ class ExactCheckpoint(Checkpoint):
         self._due = False
         self._allowed = (False, False)
         self._trainer: Trainer | None = None
+        self.generators: PrivateGenerators | None = None
 
     @property
     def state_key(self) -> str:
@@ -64,9 +67,10 @@ class ExactCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """See base class."""
-        if self._trainer is None:
+        trainer, generators = self._trainer, self.generators
+        if trainer is None or generators is None:
             return {}
-        state = exact_resume.capture(self._trainer, self._trainer.lightning_module)
+        state = exact_resume.capture(trainer, trainer.lightning_module, generators)
         if "results" in state:
             state["results"] |= self._pending
         return {"ranks": ranks.gathered(state)}
@@ -132,12 +136,8 @@ class ExactCheckpoint(Checkpoint):
         is_time = self.every_n_steps and clock % self.every_n_steps == 0
         self._due = self._due or self.stopping or bool(is_time)
         last = exact_resume.is_last_batch(trainer)
-        if (
-            self._due
-            and self._allowed[0]
-            and not last
-            and not exact_resume.validation_follows(trainer, batch_idx)
-        ):
+        validates = exact_resume.validation_follows(trainer, batch_idx)
+        if self._due and self._allowed[0] and not last and not validates:
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -155,7 +155,7 @@ class ExactCheckpoint(Checkpoint):
 
     def _open(self, trainer: Trainer) -> None:
         """Find out what can be exact here, and what is in the folder."""
-        self._trainer = trainer
+        self._trainer, self.generators = trainer, PrivateGenerators(trainer)
         self._saved_at = self._seen = recipe_of(trainer).clock
         mid_epoch, always = exact_resume.obstacles(trainer)
         self._allowed = (not mid_epoch and not always, not always)

@@ -22,15 +22,20 @@ from pytorch_lightning.trainer.connectors.logger_connector.result import (
 from pytorch_lightning.utilities import rank_zero_warn
 from torchmetrics import Metric
 
+from pruneflow.errors import ResumeError
+from pruneflow.private_generators import PrivateGenerators, put_back
+
 _META = ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch")
 
 
-def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+def capture(
+    trainer: Trainer, module: LightningModule, generators: PrivateGenerators
+) -> dict[str, Any]:
     """The state of everything that Lightning forgets in this process, as plain containers."""
     state: dict[str, Any] = {
         "rng": _rng(),
         "loader": _loader_state(trainer),
-        "generators": [generator.get_state() for generator in _generators(trainer)],
+        "generators": generators.capture(trainer),
         "callback_metrics": {k: v.detach().clone() for k, v in trainer.callback_metrics.items()},
         "threads": torch.get_num_threads(),
     }
@@ -58,7 +63,11 @@ def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
 
 
 def restore(trainer: Trainer, module: LightningModule, state: dict[str, Any]) -> None:
-    """Put ``capture``'s state back; call it in ``on_train_start``, as the last one."""
+    """Put ``capture``'s state back; call it in ``on_train_start``, as the last one.
+
+    Raises:
+        ResumeError: It is the state of other loaders, or of other random generators.
+    """
     if state["threads"] != torch.get_num_threads():
         rank_zero_warn(
             f"the checkpoint was written with {state['threads']} threads, this process "
@@ -66,10 +75,15 @@ def restore(trainer: Trainer, module: LightningModule, state: dict[str, Any]) ->
         )
     loop = trainer.fit_loop
     loader: Any = trainer.train_dataloader
-    if state["loader"] is not None and hasattr(loader, "load_state_dict"):
+    if (state["loader"] is None) == hasattr(loader, "state_dict"):
+        tells = "does not tell" if state["loader"] is None else "tells"
+        raise ResumeError(
+            f"the checkpoint was written with a training loader that {tells} its position, which "
+            f"this {type(loader).__name__} is not: go on with the same"
+        )
+    if state["loader"] is not None:
         loader.load_state_dict(state["loader"])
-    for generator, kept in zip(_generators(trainer), state["generators"], strict=True):
-        generator.set_state(kept)
+    put_back(trainer, state["generators"])
     metrics = dict(_metrics(module))
     for name, (values, updates) in state.get("metrics", {}).items():
         for key, value in values.items():
@@ -171,15 +185,6 @@ def _set_rng(state: dict[str, Any]) -> None:
 def _loader_state(trainer: Trainer) -> Any:
     loader: Any = trainer.train_dataloader
     return loader.state_dict() if hasattr(loader, "state_dict") else None
-
-
-def _generators(trainer: Trainer) -> list[torch.Generator]:
-    """Private generators of the loader and its sampler."""
-    loader: Any = trainer.train_dataloader
-    owners = (loader, getattr(loader, "sampler", None))
-    found = [getattr(owner, "generator", None) for owner in owners]
-    unique = {id(g): g for g in found if isinstance(g, torch.Generator)}
-    return list(unique.values())
 
 
 def _mid_epoch(trainer: Trainer) -> bool:

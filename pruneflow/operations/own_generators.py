@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,45 +18,108 @@ DEPTH = 12
 LONG = 100
 """Containers of more parts hold data."""
 
+_KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+_OPAQUE = (type, ModuleType, torch.Tensor, np.ndarray)
+
 
 @contextmanager
 def unmoved(*holders: Any) -> Iterator[None]:
     """Context: generators found in attributes and containers come back to where they were."""
-    restoring = [_restoring(generator) for generator in _found(holders, set(), DEPTH)]
+    generators = found({str(number): holder for number, holder in enumerate(holders)})
+    kept = [(generator, state_of(generator)) for generator in generators.values()]
     try:
         yield
     finally:
-        for restore in restoring:
-            restore()
+        for generator, state in kept:
+            set_state(generator, state)
 
 
-def _found(held: Any, seen: set[int], depth: int) -> Iterator[Any]:
-    if not depth or id(held) in seen or isinstance(held, type | torch.Tensor | np.ndarray):
+def found(holders: Mapping[str, Any], outside: Iterable[Any] = ()) -> dict[str, Any]:
+    """Generators in attributes, containers and closures, each once, by the way to it.
+
+    Args:
+        holders: Where to look, by what it is to be called.
+        outside: Where not to look.
+    """
+    seen = {id(each) for each in outside}
+    ways = (_found(held, name, seen, DEPTH) for name, held in holders.items())
+    return {name: generator for way in ways for name, generator in way}
+
+
+def state_of(generator: Any) -> Any:
+    """Where a generator is, as plain values and tensors."""
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    if isinstance(generator, random.Random):
+        version, internal, cached = generator.getstate()
+        return [version, list(internal), cached]
+    if isinstance(generator, np.random.Generator):
+        return _plain(generator.bit_generator.state)
+    return _plain(generator.get_state(legacy=False))
+
+
+def set_state(generator: Any, state: Any) -> None:
+    """Put a generator to where ``state_of`` found it.
+
+    Raises:
+        TypeError: The state is that of a generator of another kind; or ``ValueError``.
+    """
+    if isinstance(generator, torch.Generator):
+        generator.set_state(state)
+    elif isinstance(generator, random.Random):
+        version, internal, cached = state
+        generator.setstate((version, tuple(internal), cached))
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = _arrays(state)
+    else:
+        generator.set_state(_arrays(state))
+
+
+def _found(held: Any, name: str, seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
+    if not depth or id(held) in seen or isinstance(held, _OPAQUE):
         return
     seen.add(id(held))
-    if isinstance(held, random.Random | np.random.Generator | np.random.RandomState):
+    if isinstance(held, _KINDS):
         if not isinstance(held, random.SystemRandom):
-            yield held
-    elif isinstance(held, torch.Generator):
-        yield held
-    elif isinstance(held, list | tuple | dict):
-        if len(held) <= LONG:
-            for part in held.values() if isinstance(held, dict) else held:
-                yield from _found(part, seen, depth - 1)
-    elif hasattr(held, "__self__"):
-        yield from _found(held.__self__, seen, depth - 1)
-    elif hasattr(held, "__dict__"):
-        for part in list(vars(held).values()):
-            yield from _found(part, seen, depth - 1)
+            yield name, held
+        return
+    for inner, part in _parts(held):
+        yield from _found(part, f"{name}.{inner}", seen, depth - 1)
 
 
-def _restoring(generator: Any) -> Callable[[], None]:
-    """What puts a generator back to where it is now."""
-    if isinstance(generator, random.Random):
-        state = generator.getstate()
-        return lambda: generator.setstate(state)
-    if isinstance(generator, np.random.Generator):
-        bits, kept = generator.bit_generator, generator.bit_generator.state
-        return lambda: setattr(bits, "state", kept)
-    old = generator.get_state()
-    return lambda: generator.set_state(old)
+def _parts(held: Any) -> list[tuple[str, Any]]:
+    """What an object holds, by names that are the same in another process."""
+    if isinstance(held, list | tuple):
+        return [(str(i), part) for i, part in enumerate(held)] if len(held) <= LONG else []
+    if isinstance(held, dict):
+        if len(held) > LONG:
+            return []
+        items = enumerate(held.items())
+        return [(key if isinstance(key, str) else str(i), part) for i, (key, part) in items]
+    if isinstance(held, partial):
+        return [("func", held.func), ("args", held.args), ("keywords", held.keywords)]
+    if isinstance(held, FunctionType):
+        cells = zip(held.__code__.co_freevars, held.__closure__ or (), strict=True)
+        return [(name, part) for name, cell in cells for part in _content(cell)]
+    if hasattr(held, "__self__"):
+        return [("__self__", held.__self__)]
+    return list(vars(held).items()) if hasattr(held, "__dict__") else []
+
+
+def _content(cell: Any) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # not bound yet
+        return []
+
+
+def _plain(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _plain(part) for key, part in tree.items()}
+    return tree.tolist() if isinstance(tree, np.ndarray | np.generic) else tree
+
+
+def _arrays(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _arrays(part) for key, part in tree.items()}
+    return np.array(tree, dtype=np.uint64) if isinstance(tree, list) else tree

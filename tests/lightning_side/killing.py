@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,18 @@ def run(
     module: Callable[..., Any] = toy.Toy,
     recipe_first: bool = True,
     trainer: Any = pl.Trainer,
+    others: Callable[[], Sequence[Any]] = list,
     **options: Any,
 ) -> dict[str, Any] | None:
-    """Train from the folder's newest checkpoint; the fingerprint, or None if killed."""
+    """Train from the folder's newest checkpoint; the fingerprint, or None if killed.
+
+    Other callbacks are made anew for every life.
+    """
     recipe = RecipeCallback(build(tree))
     callbacks: list[Any] = [recipe, ExactCheckpoint(folder, every)]
     if not recipe_first:
         callbacks.reverse()
+    callbacks += others()
     if kill is not None:
         callbacks.insert(0, Kill(recipe, *kill))
     last = newest_checkpoint(folder)
@@ -75,3 +80,15 @@ def run(
         return None
     assert kill is None, "the kill was to come first"
     return toy.fingerprint(fitted, trained, recipe)
+
+
+def require_exact(kills: list[tuple[int, str]], **options: Any) -> None:
+    """A run that is killed at these places ends like one that is not."""
+    options = {"max_epochs": 4, **options}
+    straight = run(Path("straight"), **options)
+    for kill in kills:
+        assert run(Path("killed"), kill, **options) is None
+    resumed = run(Path("killed"), **options)
+    assert straight is not None
+    assert straight["complete"]
+    assert resumed == straight

@@ -15,23 +15,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from tests.lightning_side import toy
-from tests.lightning_side.killing import BEFORE, EVENTS, VALIDATION, run
+from tests.lightning_side.killing import BEFORE, EVENTS, VALIDATION, require_exact
 
 pytestmark = [
     pytest.mark.filterwarnings(toy.LIGHTNING_NOISE),
     pytest.mark.filterwarnings(toy.FEW_WORKERS),
 ]
-
-
-def _assert_exact(kills: list[tuple[int, str]], **options: Any) -> None:
-    options = {"max_epochs": 4, **options}
-    straight = run(Path("straight"), **options)
-    for kill in kills:
-        assert run(Path("killed"), kill, **options) is None
-    resumed = run(Path("killed"), **options)
-    assert straight is not None
-    assert straight["complete"]
-    assert resumed == straight
 
 
 @pytest.mark.parametrize(
@@ -48,7 +37,7 @@ def _assert_exact(kills: list[tuple[int, str]], **options: Any) -> None:
     ],
 )
 def test_wherever_it_is_killed(kills: list[tuple[int, str]]) -> None:
-    _assert_exact(kills)
+    require_exact(kills)
 
 
 KILLS = [(7, BEFORE), (21, EVENTS), (24, BEFORE), (39, BEFORE)]
@@ -56,7 +45,7 @@ KILLS = [(7, BEFORE), (21, EVENTS), (24, BEFORE), (39, BEFORE)]
 
 @pytest.mark.parametrize("scheduler", toy.SCHEDULERS)
 def test_whatever_the_scheduler(scheduler: str) -> None:
-    _assert_exact(KILLS, scheduler=scheduler)
+    require_exact(KILLS, scheduler=scheduler)
 
 
 LENT = {
@@ -93,7 +82,7 @@ CONTROL = {
     ],
 )
 def test_however_it_trains(options: Any) -> None:
-    _assert_exact(KILLS, **options)
+    require_exact(KILLS, **options)
 
 
 @pytest.mark.parametrize("batches", [3, 5])
@@ -101,7 +90,7 @@ def test_accumulated_gradients(batches: int) -> None:
     """Five batches do not divide an epoch: its last update takes two."""
     steps = -(-toy.STEPS // batches)
     kills = [(steps - 1, BEFORE), (2 * steps + 1, EVENTS), (4 * steps, BEFORE)]
-    _assert_exact(kills, accumulate_grad_batches=batches, every=1, max_epochs=12)
+    require_exact(kills, accumulate_grad_batches=batches, every=1, max_epochs=12)
 
 
 class Augmented(Dataset[Any]):
@@ -133,13 +122,13 @@ def _workers() -> Any:
 @pytest.mark.parametrize("limits", [{}, {"max_steps": 48, "max_epochs": -1}], ids=["ep", "st"])
 @pytest.mark.parametrize("loader", [toy.shuffled, _own_generator, _augmented])
 def test_plain_loaders_at_ends_of_epochs(loader: Any, limits: Any) -> None:
-    _assert_exact([(9, BEFORE), (24, BEFORE), (39, BEFORE)], loader=loader, **limits)
+    require_exact([(9, BEFORE), (24, BEFORE), (39, BEFORE)], loader=loader, **limits)
     names = sorted(path.name for path in Path("straight").iterdir())
     assert names == ["step00000036.ckpt", "step00000048.ckpt"]
 
 
 def test_two_workers_at_ends_of_epochs() -> None:
-    _assert_exact([(15, BEFORE), (39, BEFORE)], loader=_workers)
+    require_exact([(15, BEFORE), (39, BEFORE)], loader=_workers)
 
 
 class Rarely(toy.Toy):
@@ -155,7 +144,7 @@ class Rarely(toy.Toy):
 @pytest.mark.parametrize("step", [39, 40, 46])
 def test_metrics_that_are_not_logged_in_every_batch(step: int) -> None:
     """At step 46 the metric has been logged for the last time of its epoch."""
-    _assert_exact([(step, BEFORE)], module=Rarely, every=1)
+    require_exact([(step, BEFORE)], module=Rarely, every=1)
 
 
 class Afterwards(toy.Toy):
@@ -172,11 +161,11 @@ def test_in_whatever_order_the_callbacks_are_given(trainer: str, first: bool) ->
     kind = toy.Toy if trainer == "pytorch_lightning" else toy.other_toy()
     own = trainer == "pytorch_lightning"  # else it does not know ours, and would add one
     options = {"module": kind, "recipe_first": first, "every": 1, "enable_checkpointing": own}
-    _assert_exact(KILLS, **options, trainer=importlib.import_module(trainer).Trainer)
+    require_exact(KILLS, **options, trainer=importlib.import_module(trainer).Trainer)
 
 
 def test_what_a_module_does_after_the_save_is_not_lost() -> None:
     """Its ``on_train_batch_end`` runs after those of callbacks: only ends of epochs are exact."""
-    _assert_exact(KILLS, module=Afterwards)
+    require_exact(KILLS, module=Afterwards)
     names = sorted(path.name for path in Path("straight").iterdir())
     assert names == ["step00000036.ckpt", "step00000048.ckpt"]

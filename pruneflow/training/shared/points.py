@@ -114,6 +114,10 @@ class SharingCheckpoint(ExactCheckpoint):
             except (OSError, RuntimeError) as error:  # torch's own, where a disk is full
                 rank_zero_warn(f"nothing is kept for other runs: {error}")
                 self.work.let_go(place)
+                continue
+            if self.generators is not None and self.generators.late:
+                part.unlink()  # others would not go on from there with bits of their own
+                self.work.let_go(place)
             else:
                 self._kept.append(_Saved(place, recipe_of(trainer).clock, seconds, part))
 
