@@ -134,6 +134,59 @@ def test_every_logger_is_told_what_was_logged_before() -> None:
     assert found[0] == found[1]
 
 
+NOISY = """
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from pytorch_lightning import LightningDataModule
+
+class Noisy(Dataset):
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+        made = torch.Generator().manual_seed(0)
+        self.labels = torch.randint(10, (64,), generator=made)
+        self.images = torch.randn(64, 1, 28, 28, generator=made)
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        if LATE:
+            self.extra = getattr(self, "extra", None) or np.random.default_rng(1)
+            return self.images[index] + float(self.extra.normal()), self.labels[index]
+        return self.images[index] + float(self.rng.normal()), self.labels[index]
+
+class Data(LightningDataModule):
+    def train_dataloader(self):
+        return DataLoader(Noisy(), 16, shuffle=True)
+
+    def val_dataloader(self):
+        return DataLoader(Noisy(), 64)
+
+    test_dataloader = val_dataloader
+"""
+
+
+@pytest.fixture(params=[False, True], ids=["at first", "late"])
+def late(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """A person's own data, random by a generator that is made at first or too late."""
+    tiny("recipes/ramp.yaml", RAMP)
+    Path("noisy.py").write_text(f"LATE = {request.param}\n{NOISY}")
+    yield request.param
+    sys.modules.pop("noisy", None)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:a resume will not be exact")
+def test_data_that_are_random_by_themselves_are_shared_exactly_or_not_at_all(late: bool) -> None:
+    sweep = ("train", "recipe=ramp", "sparsity=0.8,0.9", "-m", "data.module=noisy:Data")
+    assert run(*sweep, "hydra.sweep.dir=alone", "share=false") == 0
+    assert run(*sweep, "hydra.sweep.dir=sweep") == 0
+    for number in "01":
+        require_same(Path("sweep", number), Path("alone", number))
+    assert (read(Path("sweep/1/result.json"))["shared"] is None) == late
+
+
 @pytest.mark.slow
 def test_jobs_at_the_same_time_wait_for_each_other(alone: Path, repository: Path) -> None:
     tiny()
