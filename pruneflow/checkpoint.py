@@ -14,6 +14,7 @@ from pruneflow import exact_resume, tensor_file
 from pruneflow.callback import RecipeCallback
 from pruneflow.errors import ResumeError
 from pruneflow.lightning_trainer import callbacks, undeclared
+from pruneflow.obstacles import obstacles
 from pruneflow.operations import ranks
 from pruneflow.private_generators import PrivateGenerators
 from pruneflow.runfolder import publish, sweep_temporaries, temporary
@@ -135,9 +136,7 @@ class ExactCheckpoint(Checkpoint):
             return
         is_time = self.every_n_steps and clock % self.every_n_steps == 0
         self._due = self._due or self.stopping or bool(is_time)
-        last = exact_resume.is_last_batch(trainer)
-        validates = exact_resume.validation_follows(trainer, batch_idx)
-        if self._due and self._allowed[0] and not last and not validates:
+        if self._due and self._allowed[0] and exact_resume.is_followed_by_a_batch(trainer):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -157,7 +156,7 @@ class ExactCheckpoint(Checkpoint):
         """Find out what can be exact here, and what is in the folder."""
         self._trainer, self.generators = trainer, PrivateGenerators(trainer)
         self._saved_at = self._seen = recipe_of(trainer).clock
-        mid_epoch, always = exact_resume.obstacles(trainer)
+        mid_epoch, always = obstacles(trainer)
         self._allowed = (not mid_epoch and not always, not always)
         if always:
             rank_zero_warn(f"no exact checkpoint can be written: {'; '.join(always)}")

@@ -7,6 +7,7 @@ of schedulers that wait for one. Private names of Lightning are used here and no
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -124,33 +125,20 @@ def end_restart(trainer: Trainer) -> None:
         trainer.fit_loop._restarting = False
 
 
-def is_last_batch(trainer: Trainer) -> bool:
-    """Whether the batch at hand is the last of its epoch."""
-    return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+def is_followed_by_a_batch(trainer: Trainer) -> bool:
+    """Whether the batch at hand is neither the last of its epoch nor followed by a validation."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    across = trainer.check_val_every_n_epoch is None
+    batches = progress.total.ready if across else progress.current.ready
+    return not progress.is_last_batch and not _validates_after(trainer, batches)
 
 
-def validation_follows(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether Lightning validates right after this batch."""
-    every = trainer.val_check_batch
-    return bool(trainer.enable_validation and every and (batch_idx + 1) % every == 0)
-
-
-def obstacles(trainer: Trainer) -> tuple[list[str], list[str]]:
-    """Why a checkpoint could not be exact: in the middle of an epoch, and at all."""
-    loader: Any = trainer.train_dataloader
-    mid_epoch, always = [], []
-    if not hasattr(loader, "state_dict"):
-        mid_epoch.append("the training loader cannot tell its position (no 'state_dict')")
-    hook = type(trainer.lightning_module).on_train_batch_end
-    if not hook.__module__.startswith(("pytorch_lightning.", "lightning.")):
-        mid_epoch.append("the module's 'on_train_batch_end' comes after the save")
-    if getattr(loader, "num_workers", 0):
-        mid_epoch.append("worker processes read ahead")
-    if getattr(loader, "persistent_workers", False):
-        always.append("persistent workers keep random state of their own")
-    if "ModelParallelStrategy" in {cls.__name__ for cls in type(trainer.strategy).__mro__}:
-        always.append("processes share out the weights, and each would write a part of the file")
-    return mid_epoch, always
+def validates_at(trainer: Trainer, epoch: int, batches: int) -> bool:
+    """Whether Lightning validates after so many batches of an epoch, counted from 0."""
+    in_epoch = trainer.num_training_batches
+    if trainer.check_val_every_n_epoch is None and math.isfinite(in_epoch):
+        batches += epoch * int(in_epoch)  # it counts them across epochs
+    return _validates_after(trainer, batches)
 
 
 def _rng() -> dict[str, Any]:
@@ -180,6 +168,11 @@ def _set_rng(state: dict[str, Any]) -> None:
     random.setstate((version, tuple(internal), cached))
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _validates_after(trainer: Trainer, batches: int) -> bool:
+    every = trainer.val_check_batch
+    return bool(trainer.enable_validation and every and batches % every == 0)
 
 
 def _loader_state(trainer: Trainer) -> Any:

@@ -31,7 +31,7 @@ FLOORS = {
     "engine": 5, "keeping": 5, "lending": 5, "loss_terms": 5,
     "calibration_data": 6, "lightning_calibration": 6,
     "loop": 6, "lightning_trainer": 6, "mask_statistics": 6, "callback": 6,
-    "private_generators": 6, "exact_resume": 6, "checkpoint": 6,
+    "private_generators": 6, "exact_resume": 6, "obstacles": 6, "checkpoint": 6,
     "training": 7, "report": 7, "deploy": 7, "sweep": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
@@ -39,7 +39,7 @@ FLOORS = {
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
 MAY_IMPORT_LIGHTNING = {
     "lightning_trainer", "lightning_calibration", "callback", "private_generators", "exact_resume",
-    "checkpoint", "zoo", "training",
+    "obstacles", "checkpoint", "zoo", "training",
 }  # fmt: skip
 
 Import = tuple[str, bool]

@@ -134,6 +134,18 @@ def test_every_logger_is_told_what_was_logged_before() -> None:
     assert found[0] == found[1]
 
 
+def test_validations_that_are_counted_across_epochs_are_not_left_out() -> None:
+    """Step 39 is the 19th of its epoch and validated after: the one before it is kept."""
+    tiny("recipes/ramp.yaml", RAMP)
+    sweep = ("train", "recipe=ramp", "sparsity=0.8,0.9", "-m", "+trainer.val_check_interval=13",
+             "+trainer.check_val_every_n_epoch=null")  # fmt: skip
+    assert run(*sweep, "hydra.sweep.dir=alone", "share=false") == 0
+    assert run(*sweep, "hydra.sweep.dir=sweep") == 0
+    for number in "01":
+        require_same(Path("sweep", number), Path("alone", number))
+    assert read(Path("sweep/1/result.json"))["shared"]["steps"] == 38
+
+
 NOISY = """
 import numpy as np
 import torch

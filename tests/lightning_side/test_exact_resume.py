@@ -6,12 +6,14 @@ The kills are exceptions inside one process; ``test_kill.py`` has real ones.
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.callbacks import StochasticWeightAveraging
 from torch.utils.data import DataLoader, Dataset
 
 from tests.lightning_side import toy
@@ -68,6 +70,10 @@ CONTROL = {
     [
         pytest.param({"val_check_interval": 0.25}, id="four validations an epoch"),
         pytest.param({"val_check_interval": 5}, id="validations off the epoch's end"),
+        pytest.param(
+            {"val_check_interval": 7, "check_val_every_n_epoch": None, "every": 1},
+            id="validations across epochs",
+        ),
         pytest.param({"check_val_every_n_epoch": 2, "scheduler": "step"}, id="every other epoch"),
         pytest.param({"max_steps": 45, "max_epochs": -1}, id="max_steps"),
         pytest.param({"max_steps": 48, "max_epochs": -1}, id="max_steps at an epoch's end"),
@@ -91,6 +97,14 @@ def test_accumulated_gradients(batches: int) -> None:
     steps = -(-toy.STEPS // batches)
     kills = [(steps - 1, BEFORE), (2 * steps + 1, EVENTS), (4 * steps, BEFORE)]
     require_exact(kills, accumulate_grad_batches=batches, every=1, max_epochs=12)
+
+
+@pytest.mark.parametrize("kill", [7, 30, 39])
+def test_averaged_weights(kill: int) -> None:
+    """Lightning begins to average at the third epoch, and ends with one more."""
+    average = partial(StochasticWeightAveraging, 5e-3, swa_epoch_start=2)
+    options: Any = {"scheduler": "none", "tree": toy.GRADUAL, "every": 1}
+    require_exact([(kill, BEFORE)], others=lambda: [average()], **options)
 
 
 class Augmented(Dataset[Any]):

@@ -19,10 +19,23 @@ pytestmark = [
 ]
 
 
-def test_persistent_workers_are_told_that_nothing_is_written() -> None:
-    loader = toy.shuffled(num_workers=1, persistent_workers=True)
+class One(toy.Toy):
+    """Learns from one of several loaders."""
+
+    def training_step(self, batch: Any, index: int) -> Any:
+        (part,) = batch.values() if isinstance(batch, dict) else batch
+        return super().training_step(part, index)
+
+
+@pytest.mark.parametrize(
+    ("among", "module"),
+    [(lambda one: one, toy.Toy), (lambda one: {"a": one}, One), (lambda one: [one], One)],
+    ids=["alone", "in a dictionary", "in a list"],
+)
+def test_persistent_workers_are_told_that_nothing_is_written(among: Any, module: Any) -> None:
+    loader = among(toy.shuffled(num_workers=1, persistent_workers=True))
     with pytest.warns(UserWarning, match="no exact checkpoint can be written: persistent workers"):
-        run(Path("none"), tree=toy.once(), loader=lambda: loader, max_epochs=1)
+        run(Path("none"), tree=toy.once(), loader=lambda: loader, module=module, max_epochs=1)
     assert not any(Path("none").iterdir())
 
 

@@ -123,6 +123,14 @@ SCHEDULERS: dict[str, Callable[[Optimizer], Any]] = {
     "plateau": lambda optimizer: _plateau(optimizer, "val_loss"),
     "plateau on training": lambda optimizer: _plateau(optimizer, "train_accuracy", "max"),
     "plateau on a constant": lambda optimizer: _plateau(optimizer, "one"),
+    "plateau at every step": lambda optimizer: {
+        "optimizer": optimizer,
+        "lr_scheduler": {
+            "scheduler": lr_scheduler.ReduceLROnPlateau(optimizer, "min", 0.9, patience=1),
+            "monitor": "train_loss_step",
+            "interval": "step",
+        },
+    },
 }
 
 

@@ -80,8 +80,7 @@ class SharingCheckpoint(ExactCheckpoint):
     ) -> None:
         """See base class."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        last = exact_resume.is_last_batch(trainer)
-        if not last and not exact_resume.validation_follows(trainer, batch_idx):
+        if exact_resume.is_followed_by_a_batch(trainer):
             self._keep(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -100,7 +99,7 @@ class SharingCheckpoint(ExactCheckpoint):
         first = until // each * each
         for step in range(until, first, -1) if mid_epoch else ():
             batches = (step - first) * undeclared(trainer).accumulate_grad_batches
-            if not exact_resume.validation_follows(trainer, batches - 1):
+            if not exact_resume.validates_at(trainer, first // each, batches):
                 return step
         return first
 
