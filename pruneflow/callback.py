@@ -127,6 +127,7 @@ class RecipeCallback(Callback):
         if begins or self._anatomy is None:
             self._examine(pl_module)
         self.plan = compile_for(self.recipe, pl_module, horizon, anatomy=self._anatomy)
+        lightning_trainer.warn_of_left_out(self.plan)
         self._watched = calibration_for(self.plan, trainer, pl_module, self.calibration, self.seed)
         lightning_trainer.require_own_backward(pl_module, self.plan)
         if any(event.action == "rewind" for event in self.plan.events):

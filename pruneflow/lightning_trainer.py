@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 from torch.optim import Optimizer
 
 from pruneflow.engine import Engine
 from pruneflow.errors import PlanError, Problem, ResumeError
 from pruneflow.modifiers.duties import LossSpan
+from pruneflow.pruning.parametrized import told
 from pruneflow.recipe.anatomy import Anatomy, anatomy_of
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.recipe.plan import Plan
@@ -133,6 +135,12 @@ def require_own_backward(module: LightningModule, plan: Plan) -> None:
         name = spans[0].modifier
         text = f"modifiers.{name}: changes the loss, which needs automatic optimization"
         raise PlanError(Problem(plan.recipe.locate(("modifiers", name)), text))
+
+
+def warn_of_left_out(plan: Plan) -> None:
+    """Say so where a recipe passes over weights that it would mean."""
+    if plan.left_out:
+        rank_zero_warn(f"recipe '{plan.recipe.name}': {told(plan.left_out)}")
 
 
 def averages(trainer: Trainer) -> list[nn.Module]:

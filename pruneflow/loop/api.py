@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from pruneflow.errors import PlanError, Problem
 from pruneflow.loop.calibration import Loss, calibration_for
 from pruneflow.loop.pruning import Pruning
 from pruneflow.modifiers.duties import Gathering
+from pruneflow.pruning.parametrized import told
 from pruneflow.recipe.compiler import compile_for
 from pruneflow.recipe.compose import load_recipe
 from pruneflow.recipe.declaration import Recipe
@@ -97,6 +99,8 @@ def prune(
     total = steps if epochs is None else epochs * steps_per_epoch
     plan = compile_for(recipe, module, Horizon(steps_per_epoch, total), example)
     _require_optimizers(plan, module, optimizers, schedulers)
+    if plan.left_out:
+        warnings.warn(f"recipe '{recipe.name}': {told(plan.left_out)}", stacklevel=2)
     watched = calibration_for(plan, module, calibration, loss, seed)
     earlier = _at_work.get(module)
     if earlier is not None and (before := earlier()) is not None:

@@ -93,6 +93,11 @@ class Site:
         except ValueError as error:
             raise FieldError(wrong, str(error)) from None
 
+    def left_out(self, modifier: TargetedModifier) -> list[str]:
+        """Weights that a modifier would be about, but that are computed from other tensors."""
+        targets = self.targets if modifier.targets is None else modifier.targets
+        return targets.without(modifier.ignore).left_out(self.layers)
+
     def names(self, modifier: TargetedModifier) -> tuple[str, ...]:
         """The names of the prunable layers that a modifier is about.
 

@@ -14,6 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pruneflow.errors import did_you_mean
+from pruneflow.pruning.parametrized import computed_weight, told, types_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +37,7 @@ class Layer:
         aliases: Its other names, where modules share it.
         trainable: Whether it takes gradients; one that does not is only meant by name.
         grid: Where weights go in units, and units are counted: their rows and columns.
+        computed: The weight that is computed from it, where it is none itself.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Layer:
     aliases: tuple[str, ...] = ()
     trainable: bool = True
     grid: tuple[int, ...] = ()
+    computed: Layer | None = None
 
     @property
     def size(self) -> int:
@@ -68,11 +71,14 @@ class Layer:
         return is_norms and self.name.rpartition(".")[2] == "weight"
 
     def matches(self, pattern: str) -> bool:
-        """Whether ``pattern`` means this layer."""
+        """Whether ``pattern`` means this layer; what a weight is computed from needs its key."""
         if pattern in ROLES and self.role == pattern:
             return True
-        names = (self.name, *self.aliases)
-        modules = (name.rpartition(".")[0] for name in names)
+        names: tuple[str, ...] = (self.name, *self.aliases)
+        modules = tuple(name.rpartition(".")[0] for name in names)
+        if self.computed is not None:
+            key = pattern.rpartition(".")[2]
+            names, modules = tuple(n for n in names if n.rpartition(".")[2] == key), ()
         return any(
             fnmatchcase(name, form)
             for name in (*names, *modules)
@@ -85,7 +91,7 @@ class Targets:
     """A choice of layers: of these types, with these names, without the ignored ones.
 
     With neither ``types`` nor ``names`` it means every Linear and convolution weight. What takes
-    no gradient is meant by name only.
+    no gradient is meant by name only, and so is what a weight is computed from.
     """
 
     types: tuple[str, ...] = ()
@@ -106,18 +112,33 @@ class Targets:
         for pattern in (*self.names, *self.ignore):
             _require_match(pattern, layers)
         _require_cased(self.types, layers)
-        types = self.types or (() if self.names else PRUNABLE_TYPES)
-        chosen = [
-            layer
-            for layer in layers
-            if (not types or not set(types).isdisjoint(layer.types))
-            and (any(map(layer.matches, self.names)) if self.names else layer.trainable)
-            and not any(map(layer.matches, self.ignore))
-        ]
+        chosen = [layer for layer in layers if self._mean(layer)]
         if not chosen:
             present = ", ".join(f"{layer.name} ({layer.types[0]})" for layer in layers)
-            raise ValueError(f"targets match nothing in this network, which has: {present}")
+            why = f"; {told(left)}" if (left := self.left_out(layers)) else ""
+            raise ValueError(f"targets match nothing in this network, which has: {present}{why}")
         return chosen
+
+    def left_out(self, layers: Sequence[Layer]) -> list[str]:
+        """Names of weights that would be meant, but are computed from some of the layers."""
+        computed = [
+            layer.computed.name
+            for layer in layers
+            if layer.computed and self._mean(layer.computed) and not self._mean(layer)
+        ]
+        return list(dict.fromkeys(computed))
+
+    def _mean(self, layer: Layer) -> bool:
+        types = self.types or (() if self.names else PRUNABLE_TYPES)
+        return (
+            (not types or not set(types).isdisjoint(layer.types))
+            and (
+                any(map(layer.matches, self.names))
+                if self.names
+                else layer.trainable and layer.computed is None
+            )
+            and not any(map(layer.matches, self.ignore))
+        )
 
 
 def per_pattern(values: Mapping[str, float], layers: Sequence[Layer]) -> dict[str, float]:
@@ -169,8 +190,9 @@ def find_vectors(model: nn.Module) -> list[Layer]:
 def _find(model: nn.Module) -> list[Layer]:
     """Every parameter, without its role."""
     found: dict[int, Layer] = {}
-    for prefix, module in model.named_modules():
-        types = tuple(cls.__name__ for cls in type(module).__mro__[:-1])
+    modules = dict(model.named_modules())
+    for prefix, module in modules.items():
+        types = types_of(module)
         for key, parameter in module.named_parameters(recurse=False):
             name = f"{prefix}.{key}" if prefix else key
             if any(cls.__name__ == "UninitializedTensorMixin" for cls in type(parameter).__mro__):
@@ -178,11 +200,17 @@ def _find(model: nn.Module) -> list[Layer]:
                     f"'{name}' has no shape yet: pass one batch through the module before"
                 )
             known = found.get(id(parameter))
-            found[id(parameter)] = (
-                Layer(name, types, tuple(parameter.shape), trainable=parameter.requires_grad)
-                if known is None
-                else replace(known, types=(*known.types, *types), aliases=(*known.aliases, name))
-            )
+            if known is None:
+                of = computed_weight(prefix, key, modules)
+                trains, shape = parameter.requires_grad, tuple(parameter.shape)
+                computed = None if of is None else Layer(*of, (), trainable=trains)
+                found[id(parameter)] = Layer(
+                    name, types, shape, trainable=trains, computed=computed
+                )
+            else:
+                found[id(parameter)] = replace(
+                    known, types=(*known.types, *types), aliases=(*known.aliases, name)
+                )
     return list(found.values())
 
 
@@ -190,7 +218,9 @@ def _with_roles(layers: list[Layer]) -> list[Layer]:
     prunable = [
         index
         for index, layer in enumerate(layers)
-        if layer.trainable and not set(PRUNABLE_TYPES).isdisjoint(layer.types)
+        if layer.trainable
+        and layer.computed is None
+        and not set(PRUNABLE_TYPES).isdisjoint(layer.types)
     ]
     roles = {} if not prunable else {prunable[0]: "input", prunable[-1]: "output"}
     return [replace(layer, role=roles.get(index, "")) for index, layer in enumerate(layers)]
@@ -198,7 +228,8 @@ def _with_roles(layers: list[Layer]) -> list[Layer]:
 
 def _require_match(pattern: str, layers: Iterable[Layer]) -> None:
     layers = list(layers)
-    if not any(layer.matches(pattern) for layer in layers):
+    meant = [each for layer in layers for each in (layer, layer.computed) if each is not None]
+    if not any(each.matches(pattern) for each in meant):
         names = [layer.name.rpartition(".")[0] or layer.name for layer in layers]
         hint = did_you_mean(pattern, [*names, *ROLES], always=True)
         raise ValueError(f"'{pattern}' matches no layer.{hint}")

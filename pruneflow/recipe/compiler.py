@@ -107,7 +107,13 @@ def compile_plan(
     if crossings := [*_crossings(recipe, compiled, duties)]:
         raise PlanError(crossings)
     rows = tuple(_account(recipe, compiled, chosen))
-    return Plan(recipe, horizon, chosen, rows, tuple(duties), site.rate_rewinds)
+    owners = [m for m in _targeted(recipe) if m.owns_masks]
+    left_out = tuple(dict.fromkeys(name for m in owners for name in site.left_out(m)))
+    return Plan(recipe, horizon, chosen, rows, tuple(duties), site.rate_rewinds, left_out)
+
+
+def _targeted(recipe: Recipe) -> list[TargetedModifier]:
+    return [m for m in recipe.modifiers.values() if isinstance(m, TargetedModifier)]
 
 
 def _duties(recipe: Recipe, modifier: Modifier, site: Site) -> Sequence[Duty]:
@@ -119,9 +125,7 @@ def _duties(recipe: Recipe, modifier: Modifier, site: Site) -> Sequence[Duty]:
 
 def _owners(recipe: Recipe, site: Site) -> Iterator[Problem]:
     """Masks that two modifiers would change in the same span."""
-    owners = [
-        m for m in recipe.modifiers.values() if isinstance(m, TargetedModifier) and m.owns_masks
-    ]
+    owners = [m for m in _targeted(recipe) if m.owns_masks]
     for one, other in combinations(owners, 2):
         shared = [layer.name for layer in site.chosen(one) if layer in site.chosen(other)]
         (start, end), (first, last) = one.span(site), other.span(site)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pruneflow.errors import ResumeError
 from pruneflow.modifiers.duties import Duty, RateSpan
 from pruneflow.modifiers.events import Event, RateRewind
+from pruneflow.pruning.parametrized import told
 from pruneflow.pruning.scope import Layer
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.timeline import Horizon
@@ -51,6 +52,7 @@ class Plan:
         rows: The events in the order they fire.
         duties: What modifiers do at every update of some span.
         rate_rewinds: Where that clock goes back.
+        left_out: Weights that targets would mean, but that are computed from other tensors.
     """
 
     recipe: Recipe
@@ -59,6 +61,7 @@ class Plan:
     rows: tuple[PlannedEvent, ...]
     duties: tuple[Duty, ...]
     rate_rewinds: tuple[RateRewind, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -151,6 +154,8 @@ class Plan:
         """One line an event."""
         epochs, weights = self.horizon.epoch(self.total), f"{self.size:,} weights"
         lines = [f"{self.recipe.name}: {self.total} steps ({epochs:g} epochs), {weights}"]
+        if self.left_out:
+            lines.append(told(self.left_out))
         for row in self.rows:
             event = row.event
             left = "?" if row.zeros is None else f"{row.zeros / self.size if self.size else 0:.2%}"
@@ -170,6 +175,7 @@ class Plan:
             "steps_per_epoch": self.horizon.steps_per_epoch,
             "weights": self.size,
             "layers": {layer.name: list(layer.shape) for layer in self.layers},
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
             "events": [self._row(row) for row in self.rows],
         }
 

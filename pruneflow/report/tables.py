@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pruneflow.pruning.parametrized import told
 from pruneflow.report.curves import Curve, told_apart
 from pruneflow.report.printable import printable
 
@@ -143,6 +144,7 @@ def _headline(plan: Mapping[str, Any]) -> Text:
         ("   weights ", "dim"), f"{plan['weights']:,} in {len(plan['layers'])} layers",
         f"\n{plan['processes']} processes, each with batches of its own"
         if "processes" in plan else "",
+        f"\n{printable(told(plan['left_out']))}" if "left_out" in plan else "",
     )  # fmt: skip
 
 
