@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
+from pruneflow.averaged import averaged_copy
 from pruneflow.errors import FrozenMaskError, NonFiniteError, ResumeError, TrainingError
 from pruneflow.optimizer_memory import mask_memory
 from pruneflow.pruning.allocation import Quota
@@ -254,4 +254,6 @@ class Network:
     def average_modules(self) -> Iterator[nn.Module]:
         """The averaged copies of the network themselves."""
         for average in self.averages:
-            yield average.module if isinstance(average, AveragedModel) else average
+            if (copied := averaged_copy(average, self.state.masks or self.weights)) is None:
+                raise TrainingError(f"{type(average).__name__} holds no average of this network")
+            yield copied

@@ -24,7 +24,7 @@ FLOORS = {
     "user_code": 0,
     "pruning": 1, "structure": 1, "zoo": 1, "plain_yaml": 1, "tensor_file": 1,
     "weights_file": 1, "module_tensors": 1,
-    "state": 2, "optimizer_memory": 2, "snapshots": 2, "network": 2,
+    "state": 2, "optimizer_memory": 2, "snapshots": 2, "network": 2, "averaged": 2,
     "operations": 2,
     "modifiers": 3,
     "recipe": 4,

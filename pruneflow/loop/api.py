@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from pruneflow.averaged import averaged_copy
 from pruneflow.errors import PlanError, Problem
 from pruneflow.loop.calibration import Loss, calibration_for
 from pruneflow.loop.pruning import Pruning
@@ -68,7 +69,8 @@ def prune(
         optimizer: What trains the module; all of them where there are several. A recipe that
             neither sets a learning rate nor rewinds can do without: every ``step`` counts then.
         scheduler: The learning-rate scheduler, or all of them, to be rewound with the weights.
-        averages: Averaged copies of the weights, such as ``AveragedModel``; they are masked too.
+        averages: Averaged copies of the weights, or wrappers that hold one as ``module`` such as
+            ``AveragedModel``; they are masked too.
         calibration: Training batches for words that watch the module on some (``oneshot_prune``,
             ``recalibrate_bn``): a list, a loader, which is not moved, or a function that returns
             an iterable. A batch is the module's input, or begins with it.
@@ -99,6 +101,7 @@ def prune(
     total = steps if epochs is None else epochs * steps_per_epoch
     plan = compile_for(recipe, module, Horizon(steps_per_epoch, total), example)
     _require_optimizers(plan, module, optimizers, schedulers)
+    _require_averages(plan, module, averages)
     if plan.left_out:
         warnings.warn(f"recipe '{recipe.name}': {told(plan.left_out)}", stacklevel=2)
     watched = calibration_for(plan, module, calibration, loss, seed)
@@ -146,6 +149,24 @@ def _require_optimizers(
         where = recipe.locate(("modifiers", rewinder))
         text = f"modifiers.{rewinder}: rewinds the schedule too: pass prune(..., scheduler=...)"
         raise PlanError(Problem(where, text))
+
+
+def _require_averages(plan: Plan, module: nn.Module, averages: Sequence[Any]) -> None:
+    """Make sure that averages can be masked like the module.
+
+    Raises:
+        ValueError: One is no module, or not of this one.
+    """
+    names = plan.masked or dict(module.named_parameters())
+    for average in averages:
+        if not isinstance(average, nn.Module):
+            raise ValueError(f"averages: needs modules, not {average!r:.80}")
+        if averaged_copy(average, names) is None:
+            raise ValueError(
+                f"averages: {type(average).__name__} has no copy of this module, with its "
+                f"'{next(iter(names))}', neither in itself nor as '.module': pass the averaged "
+                "copy itself"
+            )
 
 
 def _has_scheduler(optimizer: Optimizer) -> bool:
