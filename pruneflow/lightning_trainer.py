@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 from torch.optim import Optimizer
 
+from pruneflow.accumulation import batches_per_update
 from pruneflow.engine import Engine
 from pruneflow.errors import PlanError, Problem, ResumeError
 from pruneflow.modifiers.duties import LossSpan
@@ -42,12 +43,14 @@ def horizon(
         max_epochs: Replaces the trainer's.
 
     Raises:
-        PlanError: The length of an epoch is unknown, or not the one given.
+        PlanError: The length of an epoch is unknown, not the one given, or not always the same.
     """
     trainer.fit_loop.setup_data()
     batches = trainer.num_training_batches
+    max_epochs = trainer.max_epochs if max_epochs is None else max_epochs
+    together = batches_per_update(callbacks(trainer), trainer.accumulate_grad_batches, max_epochs)
     if math.isfinite(batches):
-        found = max(1, math.ceil(batches / trainer.accumulate_grad_batches))
+        found = max(1, math.ceil(batches / together))
     elif steps_per_epoch is None:
         mend = "pass RecipeCallback(..., steps_per_epoch=N)"
         raise PlanError(Problem("", f"the training loader has no length: {mend}"))
@@ -63,7 +66,6 @@ def horizon(
     limits = []
     if trainer.max_steps != -1:
         limits.append(trainer.max_steps)
-    max_epochs = trainer.max_epochs if max_epochs is None else max_epochs
     if max_epochs is not None and max_epochs != -1:
         limits.append(max_epochs * steps_per_epoch)
     return Horizon(steps_per_epoch, min(limits) if limits else None)
