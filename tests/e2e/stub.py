@@ -50,6 +50,7 @@ class Stub:
             "seed": config.seed,
             "config_hash": config.digest,
             "status": self.status,
+            "steps": 10,
             "sparsity": 0.5,
             "layers": {},
             "accuracy": {"dense": 0.9, "pruned": 0.8, "final": 0.9},
