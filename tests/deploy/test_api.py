@@ -621,7 +621,7 @@ MISTAKES: list[tuple[Any, Any, dict[str, Any], str]] = [
     (small(), X[0], {}, "not torch.float32 of (8,) on cpu"),
     (small(), X.to("meta"), {}, "on meta"),
     (small(), X[:0], {}, "the example is empty: (0, 8)"),
-    (small(), X[:, :7], {}, "the network cannot run the example: mat1 and mat2 shapes"),
+    (small(), X[:, :7], {}, "mat1 and mat2 shapes cannot be multiplied"),
     (small().double(), X, {}, "must have the same dtype"),
     (small(), X * torch.nan, {}, "the network's outputs are not finite"),
     (meta(), X, {}, "weights have no values yet"),
