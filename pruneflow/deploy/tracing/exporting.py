@@ -81,6 +81,7 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", r".*treespec, LeafSpec", FutureWarning)
             warnings.filterwarnings("ignore", "The tensor attributes? .* assigned during export")
             warnings.filterwarnings("ignore", "Using padding='same' with even kernel", UserWarning)
+            warnings.filterwarnings("ignore", "Unable to find the path of the module", UserWarning)
             yield
     finally:
         for name, level in levels.items():
