@@ -13,7 +13,13 @@ from pruneflow.deploy.kernels.base import Activation, Packed, Window
 from pruneflow.errors import DeployError
 
 
-@torch.library.custom_op("pruneflow::sparse_layer", mutates_args=(), device_types="cpu")
+@torch.library.custom_op(
+    "pruneflow::sparse_layer",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor x, Tensor[] parts, Tensor? bias, str kernel, SymInt[] shape, "
+    "SymInt[] numbers, str activation, float slope, SymInt[] window) -> Tensor",
+)  # written out, for torch 2.6 cannot read it from list[...]
 def sparse_layer(
     x: torch.Tensor,
     parts: list[torch.Tensor],

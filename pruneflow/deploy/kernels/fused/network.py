@@ -117,7 +117,12 @@ class FusedNetwork(nn.Module):
 CONFIG = ("PROGRAMS", "SPLIT", "num_warps")
 
 
-@torch.library.custom_op("pruneflow::fused_network", mutates_args=(), device_types="cpu")
+@torch.library.custom_op(
+    "pruneflow::fused_network",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor x, Tensor[] parts, str plan, SymInt[] config) -> Tensor",
+)  # written out, for torch 2.6 cannot read it from list[...]
 def fused_network(
     x: torch.Tensor, parts: list[torch.Tensor], plan: str, config: list[int]
 ) -> torch.Tensor:
