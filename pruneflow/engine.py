@@ -63,8 +63,7 @@ class Engine:
         self.state = PruneState() if state is None else state
         plan.require_past(self.state.journal, self.state.clock)
         self.network = Network(model, optimizers, schedulers, self.state, seed)
-        self.updates = 0
-        self.awaits_gradients = False
+        self.updates, self.awaits_gradients = 0, False
         self._hooks: dict[Optimizer, list[RemovableHandle]] = {}
         self._keeping = Keeping(self.network)
         self._lending = Lending(plan, self.network)
