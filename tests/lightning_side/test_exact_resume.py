@@ -107,6 +107,23 @@ def test_averaged_weights(kill: int) -> None:
     require_exact([(kill, BEFORE)], others=lambda: [average()], **options)
 
 
+class Watched(toy.Toy):
+    """Counts its validations."""
+
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def on_validation_epoch_end(self) -> None:
+        self.seen += 1
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_no_validation_is_left_out_across_epochs(every: int) -> None:
+    options: Any = {"val_check_interval": 7, "check_val_every_n_epoch": None, "every": every}
+    require_exact([(15, BEFORE)], module=Watched, tree=toy.GRADUAL, **options)
+
+
 class Augmented(Dataset[Any]):
     """Draws noise from numpy in the process that loads."""
 
