@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +20,7 @@ LONG = 100
 """Containers of more parts hold data."""
 
 _KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+_EVERYBODYS = (torch.default_generator, np.random.mtrand._rand)
 _OPAQUE = (type, ModuleType, torch.Tensor, np.ndarray)
 
 
@@ -36,6 +38,8 @@ def unmoved(*holders: Any) -> Iterator[None]:
 
 def found(holders: Mapping[str, Any], outside: Iterable[Any] = ()) -> dict[str, Any]:
     """Generators in attributes, containers and closures, each once, by the way to it.
+
+    Those of classes, and of the files that classes and functions are written in, as well.
 
     Args:
         holders: Where to look, by what it is to be called.
@@ -85,6 +89,8 @@ def _found(held: Any, name: str, seen: set[int], depth: int) -> Iterator[tuple[s
         return
     for inner, part in _parts(held):
         yield from _found(part, f"{name}.{inner}", seen, depth - 1)
+    for place, part in _around(held, seen):
+        yield from _found(part, place, seen, 1)
 
 
 def _parts(held: Any) -> list[tuple[str, Any]]:
@@ -104,6 +110,22 @@ def _parts(held: Any) -> list[tuple[str, Any]]:
     if hasattr(held, "__self__"):
         return [("__self__", held.__self__)]
     return list(vars(held).items()) if hasattr(held, "__dict__") else []
+
+
+def _around(held: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """The generators of an object's classes and of the files where they are written."""
+    written = (held,) if isinstance(held, FunctionType) else type(held).__mro__
+    for each in written:
+        file = sys.modules.get(each.__module__)
+        for place, space in (
+            (f"{each.__module__}.{each.__qualname__}", each),
+            (each.__module__, file),
+        ):
+            if space is not None and (space is held or id(space) not in seen):
+                seen.add(id(space))
+                for name, part in list(vars(space).items()):
+                    if isinstance(part, _KINDS) and not any(part is own for own in _EVERYBODYS):
+                        yield f"{place}.{name}", part
 
 
 def _content(cell: Any) -> list[Any]:

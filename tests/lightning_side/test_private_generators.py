@@ -65,6 +65,38 @@ def test_of_a_data_set(draw: Callable[[], Callable[[], Any]]) -> None:
     require_exact(KILLS, loader=lambda: DataLoader(Noisy(draw()), toy.BATCH, shuffle=True))
 
 
+class OfItsClass(Noisy):
+    """Its generator is every instance's."""
+
+    rng: Any = None
+
+    def __getitem__(self, index: int) -> Any:
+        return self.x[index] + float(self.rng.normal()), self.y[index]
+
+
+RNG: Any = None
+
+
+def _draw() -> float:
+    return float(RNG.normal())
+
+
+def _of_a_class() -> Any:
+    OfItsClass.rng = np.random.default_rng(0)
+    return OfItsClass(list)
+
+
+def _of_a_file() -> Any:
+    globals()["RNG"] = np.random.default_rng(0)
+    return Noisy(_draw)
+
+
+@pytest.mark.parametrize("data", [_of_a_class, _of_a_file])
+def test_of_a_class_and_of_a_file(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "RNG", None)  # and so afterwards
+    require_exact(KILLS, loader=lambda: DataLoader(data(), toy.BATCH, shuffle=True))
+
+
 class Pair(toy.Toy):
     """Learns from two loaders at once."""
 
