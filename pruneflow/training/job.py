@@ -28,7 +28,7 @@ from pruneflow.training.config import RunConfig
 from pruneflow.training.csv_log import Record
 from pruneflow.training.divided import divide
 from pruneflow.training.launching import launch
-from pruneflow.training.measure import MeasuredRecipe, accuracy
+from pruneflow.training.measure import MeasuredRecipe, accuracy, has_test_data
 from pruneflow.training.parallel import LONE, Parallel, Seat
 from pruneflow.training.planning import preview
 from pruneflow.training.preflight import require_here
@@ -206,8 +206,7 @@ def _test(
 ) -> dict[str, float]:
     """What the module's own ``test_step`` logs."""
     overridden = type(module).test_step is not pl.LightningModule.test_step
-    has_data = type(data).test_dataloader is not pl.LightningDataModule.test_dataloader
-    if not overridden or not has_data:
+    if not overridden or not has_test_data(data):
         return {}
     (metrics,) = trainer.test(module, datamodule=data, verbose=False, weights_only=True)
     return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from torchmetrics.classification import MulticlassAccuracy
 
 from pruneflow.callback import RecipeCallback
@@ -81,11 +81,16 @@ class MeasuredRecipe(RecipeCallback):
             self.history.append({"step": self.clock, "sparsity": self.engine.sparsity, **metrics})
 
 
+def has_test_data(data: LightningDataModule) -> bool:
+    """Whether a data module says what to test on."""
+    return type(data).test_dataloader is not LightningDataModule.test_dataloader
+
+
 def accuracy(trainer: Trainer, module: LightningModule) -> float | None:
-    """Share of test images classified right, or None for modules that are not classifiers."""
-    if not isinstance(module, Classifier):
-        return None
+    """Share of test images classified right; None without any, or where it classifies nothing."""
     data = undeclared(trainer).datamodule
+    if not isinstance(module, Classifier) or not has_test_data(data):
+        return None
     ranks.share_buffers(module)
     metric = MulticlassAccuracy(module.test_accuracy.num_classes, average="micro")
     weight = next(module.parameters())

@@ -48,3 +48,25 @@ def test_in_phases_it_is_measured_right_before_each_compression() -> None:
     accuracy = found["accuracy"]
     assert isinstance(accuracy, dict)
     assert accuracy["dense"] == rounds[0]["test_accuracy"]
+
+
+UNTESTED = """\
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, TensorDataset
+
+class Untested(LightningDataModule):
+    def loader(self):
+        draw = torch.Generator().manual_seed(0)
+        images = torch.randn(64, 1, 28, 28, generator=draw)
+        return DataLoader(TensorDataset(images, torch.arange(64) % 10), 32)
+
+    train_dataloader = val_dataloader = loader
+"""
+
+
+def test_data_without_a_test_leave_accuracy_open() -> None:
+    Path("untested.py").write_text(UNTESTED)
+    found = result(AT_ONCE, "data.module=untested:Untested")
+    assert found["accuracy"] == {"dense": None, "pruned": None, "final": None}
+    assert found["sparsity"] == 0.5
