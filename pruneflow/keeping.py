@@ -91,9 +91,11 @@ class Keeping:
             if is_full:
                 fill_second_moments(optimizer, pairs)
             self.forget(optimizer)  # weight decay has told it of whatever a weight was
-        right, left = set(map(id, weights)), self._left
         now = _marks(network.masked[0])
-        self._left = {key: now[key] if key in right else left.get(key) for key in now}
+        if len(weights) < len(network.masked[0]):  # only these were made right
+            right = set(map(id, weights))
+            now = {key: mark if key in right else self._left.get(key) for key, mark in now.items()}
+        self._left = now
 
     def fill(self) -> None:
         """Right after events."""
@@ -102,7 +104,7 @@ class Keeping:
             fill_second_moments(optimizer, dict(zip(weights, masks, strict=True)))
 
 
-def _marks(weights: Sequence[torch.Tensor]) -> dict[int, Mark]:
+def _marks(weights: Sequence[torch.Tensor]) -> dict[int, Mark | None]:
     """For each weight another one with every change that torch counts; none where it cannot."""
     if any(map(is_sharded, weights)):
         return {}
