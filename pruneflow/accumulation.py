@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pruneflow.errors import PlanError, Problem
+from pruneflow.namespaces import kinds
 
 SCHEDULER = "GradientAccumulationScheduler"
 
@@ -22,7 +23,7 @@ def batches_per_update(callbacks: Iterable[Any], setting: int, max_epochs: int |
         PlanError: Epochs of the run differ, so that no time in epochs can be a step.
     """
     for callback in callbacks:
-        if SCHEDULER not in {cls.__name__ for cls in type(callback).__mro__}:
+        if SCHEDULER not in kinds(type(callback)):
             continue
         endless = max_epochs in (None, -1)
         begins = [epoch for epoch in callback.epochs if endless or epoch < (max_epochs or 1)]

@@ -26,6 +26,7 @@ from pruneflow.calibration_data import (
     who_watches,
 )
 from pruneflow.errors import PlanError, Problem, TrainingError
+from pruneflow.namespaces import NAMESPACES
 from pruneflow.pruning.oneshot.calibration import Calibration
 from pruneflow.recipe.plan import Plan
 from pruneflow.state import detached_copy
@@ -140,7 +141,7 @@ class TrainingData:
 
 def _has_forward(module: LightningModule) -> bool:
     defined = type(module).forward.__module__
-    return not defined.startswith(("pytorch_lightning.", "lightning.", "torch."))
+    return not defined.startswith((*NAMESPACES, "torch."))
 
 
 def _arguments(module: LightningModule, batch: Any) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from pruneflow.accumulation import batches_per_update
 from pruneflow.engine import Engine
 from pruneflow.errors import PlanError, Problem, ResumeError
 from pruneflow.modifiers.duties import LossSpan
+from pruneflow.namespaces import NAMESPACES, kinds
 from pruneflow.pruning.parametrized import told
 from pruneflow.recipe.anatomy import Anatomy, anatomy_of
 from pruneflow.recipe.declaration import Recipe
@@ -124,7 +125,7 @@ def is_alone(trainer: Trainer, module: LightningModule, ours: Any) -> bool:
         module.configure_gradient_clipping,
         module.optimizer_step,
     ]
-    return all(each.__module__.startswith(("pytorch_lightning.", "lightning.")) for each in between)
+    return all(each.__module__.startswith(NAMESPACES) for each in between)
 
 
 def require_own_backward(module: LightningModule, plan: Plan) -> None:
@@ -171,7 +172,7 @@ def refuse_early_stopping(trainer: Trainer, recipe: str) -> None:
         PlanError: The trainer has an ``EarlyStopping``, of either namespace.
     """
     for callback in callbacks(trainer):
-        if "EarlyStopping" in {cls.__name__ for cls in type(callback).__mro__}:
+        if "EarlyStopping" in kinds(type(callback)):
             text = (
                 f"recipe '{recipe}' rewinds, which early stopping takes for a loss of accuracy: "
                 "remove EarlyStopping"
@@ -185,8 +186,7 @@ def refuse_strategy(trainer: Trainer) -> None:
     Raises:
         PlanError: The strategy flattens them.
     """
-    names = {cls.__name__ for cls in type(trainer.strategy).__mro__}
-    if found := names & {"FSDPStrategy", "DeepSpeedStrategy"}:
+    if found := kinds(type(trainer.strategy)) & {"FSDPStrategy", "DeepSpeedStrategy"}:
         text = (
             f"{found.pop()} flattens parameters, and a mask needs their shapes: use "
             "ModelParallelStrategy, and fully_shard in the module's configure_model"
@@ -210,7 +210,7 @@ def refuse_shrinking(trainer: Trainer, recipe: Recipe) -> None:
         return
     strategy = type(trainer.strategy)
     keeps = None
-    if "SingleDeviceStrategy" not in {cls.__name__ for cls in strategy.__mro__}:
+    if "SingleDeviceStrategy" not in kinds(strategy):
         keeps = f"{strategy.__name__}: train on one device, Trainer(devices=1)"
     for callback in callbacks(trainer):
         if hasattr(callback, "_average_model"):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from pruneflow.engine import Engine
+from pruneflow.namespaces import kinds
 from pruneflow.pruning.shards import is_sharded
 
 SAMPLE = 1_000_000
@@ -74,7 +75,7 @@ def _layer_masks(engine: Engine) -> Iterable[tuple[str, torch.Tensor]]:
 
 def _histograms(logger: Any) -> Any:
     """How a logger takes histograms; None if it does not."""
-    names = {cls.__name__ for cls in type(logger).__mro__}
+    names = kinds(type(logger))
     if "TensorBoardLogger" in names:
         return _to_tensorboard
     return _to_wandb if "WandbLogger" in names else None

@@ -10,10 +10,11 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from pruneflow.errors import ResumeError
 from pruneflow.lightning_trainer import callbacks, undeclared
+from pruneflow.namespaces import NAMESPACES
 from pruneflow.operations import own_generators
 
 _DATA = "train_dataloader"
-_KEPT_OTHERWISE = ("pruneflow.", "pytorch_lightning.", "lightning.")
+_KEPT_OTHERWISE = ("pruneflow.", *NAMESPACES)
 
 
 class PrivateGenerators:

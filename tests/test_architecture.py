@@ -29,7 +29,7 @@ FLOORS = {
     "modifiers": 3,
     "recipe": 4,
     "engine": 5, "keeping": 5, "lending": 5, "loss_terms": 5,
-    "accumulation": 6, "calibration_data": 6, "lightning_calibration": 6,
+    "namespaces": 6, "accumulation": 6, "calibration_data": 6, "lightning_calibration": 6,
     "loop": 6, "lightning_trainer": 6, "mask_statistics": 6, "callback": 6,
     "private_generators": 6, "exact_resume": 6, "obstacles": 6, "checkpoint": 6,
     "training": 7, "report": 7, "deploy": 7, "sweep": 8,

@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning import LightningDataModule, LightningModule
 
 from pruneflow.errors import ConfigError, PruneFlowError, did_you_mean
+from pruneflow.namespaces import kinds
 from pruneflow.recipe import schema
 from pruneflow.recipe.declaration import Recipe
 from pruneflow.registry import Registry
@@ -220,7 +221,7 @@ def _construct(path: str, base: type[T], arguments: Mapping[str, Any], key: str)
     cls = getattr(import_named(module, f"{key}.module"), name, None)
     if not isinstance(cls, type):
         raise ConfigError(f"{key}.module: '{path}' names no class; write pkg.mod:Class")
-    if base.__name__ not in {parent.__name__ for parent in cls.__mro__}:
+    if base.__name__ not in kinds(cls):
         raise ConfigError(f"{key}.module: '{path}' is no {base.__name__}")
     return _call(cls, arguments, key)
 
